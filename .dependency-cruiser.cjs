@@ -1,0 +1,74 @@
+/** Who may import whom. The rooms and their rules are described in README.md ("The house"). */
+const core = '^packages/core/src/';
+module.exports = {
+  forbidden: [
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'errors-import-nothing',
+      severity: 'error',
+      from: { path: `${core}errors/` },
+      to: { pathNot: `${core}errors/` },
+    },
+    {
+      name: 'ops-and-host-import-only-errors',
+      severity: 'error',
+      from: { path: `${core}(ops/|host\\.ts)` },
+      to: { pathNot: `${core}(ops|errors)/` },
+    },
+    {
+      name: 'weights-image-text-know-no-backend',
+      severity: 'error',
+      from: { path: `${core}(weights|image|text)/` },
+      to: { path: `${core}(backend|backends|models|pipeline|api|ops)/` },
+    },
+    {
+      name: 'models-know-no-backend',
+      severity: 'error',
+      from: { path: `${core}models/` },
+      to: { path: `${core}(backend|backends|pipeline|api|image|text)/` },
+    },
+    {
+      name: 'model-families-do-not-know-each-other',
+      severity: 'error',
+      from: { path: `${core}models/(vision|spatial|llm)/` },
+      to: { path: `${core}models/(vision|spatial|llm)/`, pathNot: `${core}models/$1/` },
+    },
+    {
+      name: 'backends-know-no-model',
+      severity: 'error',
+      from: { path: `${core}backends/` },
+      to: { path: `${core}(models|pipeline|api|image|text)/` },
+    },
+    {
+      name: 'backends-do-not-know-each-other',
+      severity: 'error',
+      from: { path: `${core}backends/([^/]+)/` },
+      to: { path: `${core}backends/[^/]+/`, pathNot: `${core}backends/$1/` },
+    },
+    {
+      name: 'only-api-chooses-a-backend',
+      severity: 'error',
+      from: { path: core, pathNot: `${core}(api|backends)/|${core}worker\\.ts` },
+      to: { path: `${core}backends/` },
+    },
+    {
+      name: 'core-knows-no-runtime',
+      severity: 'error',
+      from: { path: core },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'adapters-see-only-the-public-core',
+      severity: 'error',
+      from: { path: '^packages/(node|browser|deno|llava-sp)/' },
+      to: { path: core },
+    },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)dist/' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'default'] },
+  },
+};

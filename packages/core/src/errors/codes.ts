@@ -1,0 +1,37 @@
+/** Every stable error code of the SDK. Codes are only added, never renamed: applications switch on them. */
+export type ErrorCode =
+  // arguments
+  | 'OPTION_INVALID'
+  | 'PROMPT_EMPTY'
+  | 'PROMPT_TOO_LONG'
+  | 'CONTEXT_FULL'
+  | 'IMAGE_MISSING'
+  | 'IMAGE_EMPTY'
+  | 'IMAGE_TOO_LARGE'
+  | 'IMAGE_INVALID'
+  // unsupported
+  | 'IMAGE_UNSUPPORTED_FORMAT'
+  | 'ARCHITECTURE_UNKNOWN'
+  | 'DEVICE_UNKNOWN'
+  | 'BACKEND_UNAVAILABLE'
+  // load
+  | 'IMAGE_DECODE_FAILED'
+  | 'MODEL_NOT_FOUND'
+  | 'MODEL_FILE_MISSING'
+  | 'FILE_UNREADABLE'
+  | 'CONFIG_INVALID'
+  | 'TOKENIZER_INVALID'
+  | 'WEIGHTS_HEADER_INVALID'
+  | 'WEIGHTS_INDEX_INVALID'
+  | 'WEIGHTS_MISSING'
+  | 'WEIGHTS_SHAPE'
+  | 'WEIGHTS_DTYPE'
+  | 'WEIGHTS_NOT_FINITE'
+  // device
+  | 'LOGITS_NOT_FINITE'
+  | 'OUT_OF_MEMORY'
+  | 'SELF_TEST_FAILED'
+  | 'WORKER_FAILED'
+  | 'MODEL_DISPOSED'
+  // aborted
+  | 'ABORTED';

@@ -1,0 +1,54 @@
+import type { ErrorCode } from './codes.ts';
+
+export type { ErrorCode } from './codes.ts';
+
+/** What every error of the SDK carries. */
+export interface ErrorDetails {
+  /** Stable, for programs. */
+  code: ErrorCode;
+  /** What is wrong, for people; one sentence. */
+  message: string;
+  /** What to do about it; one sentence. */
+  fix: string;
+  cause?: unknown;
+}
+
+/**
+ * The base of all errors thrown by the SDK. After any of them the model, the cache and the queue stay usable,
+ * unless the code is `MODEL_DISPOSED` or `WORKER_FAILED`.
+ */
+export class LlavaSpError extends Error {
+  readonly code: ErrorCode;
+  readonly fix: string;
+
+  constructor({ code, message, fix, cause }: ErrorDetails) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.fix = fix;
+  }
+}
+
+/** The caller passed something that can't be used: correct the call. */
+export class ArgumentError extends LlavaSpError {}
+
+/** Valid, but not supported here: choose another format, model or device. */
+export class UnsupportedError extends LlavaSpError {}
+
+/** A file or model could not be read: replace or repair it. */
+export class LoadError extends LlavaSpError {}
+
+/** The device failed or ran out of memory: free memory, choose another device, or load again. */
+export class DeviceError extends LlavaSpError {}
+
+/** The caller asked for it to stop. */
+export class AbortedError extends LlavaSpError {
+  constructor(cause?: unknown) {
+    super({ code: 'ABORTED', message: 'The operation was aborted.', fix: 'Nothing: the caller asked for it.', cause });
+  }
+}
+
+/** Throws an {@link AbortedError} once `signal` is aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new AbortedError(signal.reason);
+}
