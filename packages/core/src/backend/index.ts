@@ -1,0 +1,95 @@
+/**
+ * The seam between the model and a device: a backend takes weights and recorded programs, and runs them. It knows
+ * commands, never models.
+ */
+import type { KvCacheRef, Program, WeightRef } from '../ops/index.ts';
+
+export type WeightFormat = 'f32' | 'f16' | 'q8' | 'q4';
+
+/** Element types of stored values. */
+export type StoredDType = 'F32' | 'F16' | 'BF16';
+
+/** A weight's stored form. For q8 and q4, `dtype` is that of scales and biases and `group` their reach along k. */
+export interface StoredWeight {
+  readonly ref: WeightRef;
+  readonly format: WeightFormat;
+  readonly dtype: StoredDType;
+  /** 0 for f32 and f16. */
+  readonly group: number;
+  /**
+   * Bytes of rows `[begin, end)`: `values` are little-endian `dtype` values (or the u32 code words of MLX's affine
+   * layout), `scales` and `biases` only for q8 and q4.
+   */
+  readRows(begin: number, end: number, signal?: AbortSignal): Promise<WeightRows>;
+}
+
+export interface WeightRows {
+  values: Uint8Array;
+  scales?: Uint8Array;
+  biases?: Uint8Array;
+}
+
+/** A program made ready for a device. */
+export interface Executable {
+  readonly program: Program;
+  /** Frees what the backend keeps for it. */
+  release(): void;
+}
+
+export interface RunOptions {
+  /** By input name: exactly the declared elements. */
+  inputs?: Record<string, Float32Array | Uint32Array>;
+  /** Tokens already in the KV cache: the position of this run's first row. */
+  pos?: number;
+  signal?: AbortSignal;
+}
+
+/** One choice that the backend made, and why. */
+export interface Choice {
+  readonly what: string;
+  readonly chosen: string;
+  readonly reason: string;
+}
+
+export interface BackendReport {
+  readonly name: string;
+  readonly threads: number;
+  readonly choices: readonly Choice[];
+}
+
+export interface BackendMemory {
+  /** All in bytes, summed over threads. */
+  readonly weights: number;
+  readonly cache: number;
+  readonly scratch: number;
+  readonly total: number;
+}
+
+/** A saved prefix of the KV cache, kept by the backend. */
+export interface KvSnapshot {
+  readonly tokens: number;
+  release(): void;
+}
+
+/**
+ * One device with one set of weights. Calls are made one at a time (the pipeline owns a queue). After an abort the
+ * backend is as usable as before; the KV rows written by the aborted run are undefined.
+ */
+export interface Backend {
+  readonly report: BackendReport;
+  /** Uploads one weight; every weight of a program must be loaded before it is compiled. */
+  loadWeight(weight: StoredWeight, signal?: AbortSignal): Promise<void>;
+  /** Allocates the KV cache of all layers. Once. */
+  createCache(caches: readonly KvCacheRef[]): Promise<void>;
+  compile(program: Program): Promise<Executable>;
+  /**
+   * Runs a program and returns its outputs in the order of `program.outputs`. The arrays are reused: they are valid
+   * until the next run.
+   */
+  run(executable: Executable, options: RunOptions): Promise<readonly Float32Array[]>;
+  /** Copies the first `tokens` positions of every layer's cache aside. */
+  saveCache(tokens: number): Promise<KvSnapshot>;
+  restoreCache(snapshot: KvSnapshot): Promise<void>;
+  memory(): Promise<BackendMemory>;
+  dispose(): Promise<void>;
+}
