@@ -148,7 +148,7 @@ describe('parseModelConfig', () => {
     expect(error.message).toContain(`Known: ${known}`);
   });
 
-  test.each([null, 5, 'x', []])('%j is no configuration', async (value) => {
+  test.each([[null], [5], ['x'], [[]]])('%j is no configuration', async (value) => {
     expect((await failure(() => parseModelConfig(value))).code).toBe('CONFIG_INVALID');
   });
 });

@@ -68,7 +68,7 @@ describe('a header that lies', () => {
     ['a length of 100,000,001', length(100_000_001n), /the limit is/],
     ['an empty header', length(0n), /not JSON/],
     ['no JSON', file('{"a":', bytes(4)), /not JSON/],
-    ['broken UTF-8', concat(file('"'), Uint8Array.of(0xff)), /\S/],
+    ['broken UTF-8', concat(file(' ').subarray(0, 8), Uint8Array.of(0xff)), /not JSON/],
     ['a list', header([]), /not a JSON object/],
     ['null', header(null), /not a JSON object/],
     ['metadata that is no object', header({ __metadata__: 'x' }), /"__metadata__"/],

@@ -216,11 +216,11 @@ function parseText(text: Fields): TextConfig {
   const width = text.integer('hidden_size', widths);
   const heads = text.integer('num_attention_heads', headCounts);
   const kvHeads = text.integer('num_key_value_heads', headCounts, heads);
-  if (heads % kvHeads !== 0)
-    throw text.error('num_key_value_heads', `a divisor of num_attention_heads ${heads}`);
   if (!text.has('head_dim') && width % heads !== 0) {
     throw text.error('num_attention_heads', `a divisor of hidden_size ${width} when head_dim is absent`);
   }
+  if (heads % kvHeads !== 0)
+    throw text.error('num_key_value_heads', `a divisor of num_attention_heads ${heads}`);
   const headDim = text.integer('head_dim', { min: 2, max: 1024 }, width / heads);
   // Rotary positions turn pairs of elements.
   if (headDim % 2 !== 0) throw text.error('head_dim', `even (it is ${headDim})`);
