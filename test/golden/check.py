@@ -152,7 +152,9 @@ class Check:
             if i > 0:
                 self.hidden = x
             y = self.rms_norm(f"{layer}.input_layernorm", x)
-            q, k, v = (self.linear(f"{layer}.self_attn.{n}_proj", y).reshape(count, -1, d).swapaxes(0, 1) for n in "qkv")
+            q, k, v = (
+                self.linear(f"{layer}.self_attn.{n}_proj", y).reshape(count, -1, d).swapaxes(0, 1) for n in "qkv"
+            )
             q, k, v = rotate(q), rotate(k).repeat(heads // kv, axis=0), v.repeat(heads // kv, axis=0)
             mixed = softmax(q @ k.swapaxes(1, 2) / d**0.5 + future) @ v
             x = x + self.linear(f"{layer}.self_attn.o_proj", mixed.swapaxes(0, 1).reshape(count, -1))
@@ -166,7 +168,9 @@ class Check:
     def run(self) -> None:
         grid = self.vision()
         features = grid.reshape(-1, grid.shape[-1])
-        visual = self.linear("multi_modal_projector.linear_2", gelu(self.linear("multi_modal_projector.linear_1", features)))
+        visual = self.linear(
+            "multi_modal_projector.linear_2", gelu(self.linear("multi_modal_projector.linear_1", features))
+        )
         if self.config["spatial_config"] is not None:
             visual = np.vstack([self.spatial(grid), visual])
         self.same("visual_tokens", visual)

@@ -153,7 +153,8 @@ def make(name: str) -> None:
     preprocessor = preprocessor_config(side)
     write_json(folder / "preprocessor_config.json", preprocessor)
     write_json(
-        folder / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 1, "do_sample": False, "max_length": context}
+        folder / "generation_config.json",
+        {"bos_token_id": 0, "eos_token_id": 1, "do_sample": False, "max_length": context},
     )
     image = picture(*IMAGE_SIZES[name], SEED)
     image.save(folder / "image.png")

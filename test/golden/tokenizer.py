@@ -71,12 +71,17 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int) -> PreTrain
 def chat_examples(tokenizer: PreTrainedTokenizerFast) -> list[dict[str, object]]:
     """Conversations and what the template makes of them."""
     image = {"type": "image"}
-    question = lambda text: {"role": "user", "content": [image, {"type": "text", "text": text}]}  # noqa: E731
-    answer = lambda text: {"role": "assistant", "content": [{"type": "text", "text": text}]}  # noqa: E731
+    question = lambda text: {"role": "user", "content": [image, {"type": "text", "text": text}]}
+    answer = lambda text: {"role": "assistant", "content": [{"type": "text", "text": text}]}
     chats = [
         [question("How many objects are there?")],
         [question("How many objects are there?"), answer("5"), {"role": "user", "content": "And stars?"}],
-        [{"role": "system", "content": "Be brief."}, question("Is there a 'ring'?"), answer("Yes."), question("Where?")],
+        [
+            {"role": "system", "content": "Be brief."},
+            question("Is there a 'ring'?"),
+            answer("Yes."),
+            question("Where?"),
+        ],
         [{"role": "user", "content": "No picture at all"}],
     ]
     examples = []

@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import PIL
 from PIL import Image, ImageOps, features
-
 from png import chunk, header, png
 
 HERE = Path(__file__).parent
@@ -105,6 +104,7 @@ def pngs() -> dict[str, bytes]:
     rgba = np.dstack([rgb, a])
     # the low bytes differ from the high ones, so that v>>8 and round(v/257) give different results
     low = (np.arange(w * h).reshape(h, w) * 37 % 256).astype(np.uint16)
+
     def wide(samples: np.ndarray) -> np.ndarray:
         return samples.astype(np.uint16) * 256 + low.reshape(h, w, *[1] * (samples.ndim - 2))
 

@@ -13,14 +13,15 @@ import json
 import sys
 from pathlib import Path
 
-from PIL import Image
 import transformers
+from PIL import Image
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from preprocess import preprocess, preprocessor_config  # noqa: E402
-from sources import source  # noqa: E402
+from sources import source
+
+from preprocess import preprocess, preprocessor_config
 
 HALF = [0.5, 0.5, 0.5]
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
