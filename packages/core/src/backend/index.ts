@@ -21,6 +21,8 @@ export interface StoredWeight {
    * layout), `scales` and `biases` only for q8 and q4.
    */
   readRows(begin: number, end: number, signal?: AbortSignal): Promise<WeightRows>;
+  /** For q8 and q4: scales of rows `[begin, end)`, then their biases, as stored. */
+  readScales?(begin: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
 }
 
 export interface WeightRows {

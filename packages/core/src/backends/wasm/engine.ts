@@ -1,0 +1,411 @@
+/** One thread of the backend: its memory, its rows of the weights, and the command lists it replays. */
+import type { StoredDType, WeightFormat } from '../../backend/index.ts';
+import { DeviceError, LoadError } from '../../errors/index.ts';
+import type { KvCacheRef, Program, WeightRef } from '../../ops/index.ts';
+import { encode, DTYPE_CODE, FORMAT_CODE, type Argument, type Step } from './commands.ts';
+import { Exchange, type Slot, type SlotViews } from './exchange.ts';
+import { PrivateMemory } from './memory.ts';
+import { partition } from './partition.ts';
+import { plan, type Plan, type PlanContext, type ResidentCache, type ResidentWeight } from './plan.ts';
+import type { KernelChoice } from './select/linear.ts';
+import { firstNotFinite, toHwi } from './stored.ts';
+
+/** What the kernels' module exports; numbers are bytes or addresses. */
+interface KernelExports {
+  run(list: number, count: number): number;
+  act_q8_bytes(rows: number, k: number): number;
+  packed_bytes(format: number, n: number, k: number, group: number): number;
+  scales_shift(at: number, count: number, dtype: number): number;
+  attention_scratch_bytes(rows: number, d: number): number;
+  kv_cache_bytes(kvHeads: number, d: number, context: number): number;
+  __heap_base: WebAssembly.Global;
+}
+
+/** Rows `[row, row + rows)` of this thread's part of a weight, as stored. */
+export interface RowsMessage {
+  row: number;
+  rows: number;
+  values: Uint8Array;
+  scales?: Uint8Array;
+  biases?: Uint8Array;
+}
+
+export interface WeightMessage {
+  ref: WeightRef;
+  format: WeightFormat;
+  dtype: StoredDType;
+  group: number;
+  /** All scales and biases of this thread's rows when their type is not f16: their range decides a common shift. */
+  range?: Uint8Array;
+}
+
+interface List {
+  readonly program: Program;
+  plan: Plan;
+  /** Address of the encoded words; 0 when the list must be encoded again. */
+  at: number;
+  /** Byte offset of each step, and of the end. */
+  stepAt: Uint32Array;
+  /** Views for exchanges, made for `buffer`. */
+  slots: SlotViews[];
+  buffer: ArrayBuffer | null;
+}
+
+export interface EngineOptions {
+  rank: number;
+  threads: number;
+  module: WebAssembly.Module;
+  /** `null` for one thread. */
+  exchange: SharedArrayBuffer | null;
+  choice: KernelChoice;
+  /** For tests: scratch memory is filled with NaN before each run, so that an output nobody wrote shows. */
+  poison: boolean;
+}
+
+export class Engine {
+  readonly rank: number;
+  readonly threads: number;
+  readonly #memory = new PrivateMemory();
+  readonly #kernels: KernelExports;
+  readonly #exchange: Exchange | null;
+  readonly #choice: KernelChoice;
+  readonly #poison: boolean;
+  readonly #pos: number;
+  readonly #weights = new Map<string, ResidentWeight>();
+  readonly #caches = new Map<number, ResidentCache & { ref: KvCacheRef; heads: number }>();
+  readonly #states = new Map<string, { at: number; bytes: number }>();
+  readonly #constants = new Map<string, number>();
+  readonly #lists = new Map<number, List>();
+  readonly #snapshots = new Map<number, Uint8Array[]>();
+  #scratch = { at: 0, bytes: 0 };
+  #bytes = { weights: 0, cache: 0 };
+  #pending: { message: WeightMessage; at: number; shift: number; n: number } | null = null;
+  /** Slots of the list that runs now. */
+  #active: SlotViews[] = [];
+
+  constructor(options: EngineOptions) {
+    this.rank = options.rank;
+    this.threads = options.threads;
+    this.#choice = options.choice;
+    this.#poison = options.poison;
+    this.#exchange = options.exchange ? new Exchange(options.exchange, options.threads) : null;
+    const exchange = (slot: number): void => this.#exchange?.run(this.#active[slot]);
+    const instance = new WebAssembly.Instance(options.module, {
+      env: { memory: this.#memory.memory, exchange },
+    });
+    this.#kernels = instance.exports as unknown as KernelExports;
+    this.#memory.start(Number(this.#kernels.__heap_base.value));
+    this.#pos = this.#memory.alloc(4);
+  }
+
+  // Weights
+
+  /** Starts a weight: its rows follow in order by {@link addRows}, then {@link endWeight}. */
+  beginWeight(message: WeightMessage): void {
+    const { ref, format, group, dtype, range } = message;
+    const starts = this.#starts(ref);
+    const n = starts[this.rank + 1] - starts[this.rank];
+    const bytes =
+      ref.kind === 'vector' ? ref.n * 4 : this.#kernels.packed_bytes(FORMAT_CODE[format], n, ref.k, group);
+    const at = this.#memory.alloc(bytes);
+    let shift = 0;
+    if (range) {
+      const count = range.length / (dtype === 'F32' ? 4 : 2);
+      shift = this.#staged(range, (staged) => this.#kernels.scales_shift(staged, count, DTYPE_CODE[dtype]));
+    }
+    this.#bytes.weights += bytes;
+    this.#pending = { message, at, shift, n };
+    this.#weights.set(ref.name, { at, format, group, starts });
+  }
+
+  addRows(rows: RowsMessage): void {
+    if (!this.#pending) throw new Error('no weight was begun');
+    const { message, at, shift, n } = this.#pending;
+    const { ref, format, dtype, group } = message;
+    const name = ref.name;
+    if (rows.scales && rows.biases) {
+      checkFinite(name, rows.scales, dtype);
+      checkFinite(name, rows.biases, dtype);
+      const { scales, biases } = rows;
+      this.#staged(rows.values, (codes) =>
+        this.#staged(scales, (s) =>
+          this.#staged(biases, (b) => {
+            const kernel = format === 'q4' ? 'repack_q4' : 'repack_q8';
+            const source = { codes, scales: s, biases: b, dtype: DTYPE_CODE[dtype] };
+            const place = { dst: at, n, k: ref.k, group, row0: rows.row, rows: rows.rows, shift };
+            this.#execute({ kernel, args: { ...source, ...place } });
+          }),
+        ),
+      );
+      return;
+    }
+    checkFinite(name, rows.values, dtype);
+    const values = ref.order === 'oihw' ? toHwi(rows.values, rows.rows, ref.kernel, dtype) : rows.values;
+    this.#staged(values, (x) => {
+      // A vector is one f32 row.
+      const shape =
+        ref.kind === 'vector'
+          ? { n: 1, k: ref.n, row0: 0, rows: 1 }
+          : { n, k: ref.k, row0: rows.row, rows: rows.rows };
+      const kernel = ref.kind === 'vector' || format === 'f32' ? 'repack_f32' : 'repack_f16';
+      this.#execute({ kernel, args: { dst: at, x, dtype: DTYPE_CODE[dtype], ...shape } });
+    });
+  }
+
+  endWeight(): void {
+    this.#pending = null;
+  }
+
+  createCaches(caches: readonly KvCacheRef[]): void {
+    for (const ref of caches) {
+      const starts = partition(ref.kvHeads, ref.kvHeads, this.threads);
+      const heads = starts[this.rank + 1] - starts[this.rank];
+      const bytes = this.#kernels.kv_cache_bytes(heads, ref.headDim, ref.context);
+      const keys = this.#memory.alloc(bytes);
+      const values = this.#memory.alloc(bytes);
+      this.#bytes.cache += 2 * bytes;
+      this.#caches.set(ref.layer, { keys, values, context: ref.context, ref, heads });
+    }
+  }
+
+  // Programs
+
+  compile(id: number, program: Program): void {
+    const lowered = plan(program, this.#context());
+    if (lowered.scratchBytes > this.#scratch.bytes) {
+      if (this.#scratch.at) this.#memory.free(this.#scratch.at);
+      this.#scratch = { at: 0, bytes: 0 };
+      // Lists that point into the old block are encoded again when they run.
+      for (const list of this.#lists.values()) this.#forget(list);
+      this.#scratch = { at: this.#memory.alloc(lowered.scratchBytes), bytes: lowered.scratchBytes };
+    }
+    const list = { program, plan: lowered, at: 0, stepAt: new Uint32Array(0), slots: [], buffer: null };
+    this.#lists.set(id, list);
+    this.#prepare(list);
+  }
+
+  release(id: number): void {
+    const list = this.#lists.get(id);
+    if (list) this.#forget(list);
+    this.#lists.delete(id);
+  }
+
+  /** Writes the inputs and the position, before the first slice of a run. */
+  begin(id: number, inputs: readonly (Float32Array | Uint32Array)[], pos: number): void {
+    const list = this.#list(id);
+    this.#prepare(list);
+    const { buffer } = this.#memory;
+    if (this.#poison) new Float32Array(buffer, this.#scratch.at, this.#scratch.bytes / 4).fill(NaN);
+    new Uint32Array(buffer, this.#pos, 1)[0] = pos;
+    inputs.forEach((input, i) => {
+      const bytes = new Uint8Array(input.buffer, input.byteOffset, input.byteLength);
+      new Uint8Array(buffer, this.#resolve(list.plan, list.plan.inputs[i]), bytes.length).set(bytes);
+    });
+  }
+
+  /** Runs the program's commands `[from, to)`; the gathers that outputs need come after the last. */
+  run(id: number, from: number, to: number): void {
+    const list = this.#list(id);
+    const { firstStep } = list.plan;
+    const last = to === list.program.commands.length;
+    const begin = firstStep[from];
+    const end = last ? list.plan.steps.length : firstStep[to];
+    if (end === begin) return;
+    this.#active = list.slots;
+    this.#call(list.at + list.stepAt[begin], end - begin);
+  }
+
+  /** Milliseconds of each command of the program, run one by one. */
+  profile(id: number): number[] {
+    const { length } = this.#list(id).program.commands;
+    return Array.from({ length }, (_, i) => {
+      const start = performance.now();
+      this.run(id, i, i + 1);
+      return performance.now() - start;
+    });
+  }
+
+  /** The outputs, as views of this thread's memory. */
+  outputs(id: number): Float32Array[] {
+    const { plan: lowered, program } = this.#list(id);
+    return program.outputs.map((t, i) => {
+      const at = this.#resolve(lowered, lowered.outputs[i]);
+      return new Float32Array(this.#memory.buffer, at, t.rows * t.cols);
+    });
+  }
+
+  // KV cache
+
+  save(snapshot: number, tokens: number): void {
+    const parts: Uint8Array[] = [];
+    for (const [at, bytes] of this.#prefixes(tokens)) {
+      parts.push(new Uint8Array(this.#memory.buffer, at, bytes).slice());
+    }
+    this.#snapshots.set(snapshot, parts);
+  }
+
+  restore(snapshot: number, tokens: number): void {
+    const parts = this.#snapshots.get(snapshot);
+    if (!parts) throw new Error(`no snapshot ${snapshot}`);
+    let i = 0;
+    for (const [at, bytes] of this.#prefixes(tokens)) {
+      new Uint8Array(this.#memory.buffer, at, bytes).set(parts[i++]);
+    }
+  }
+
+  drop(snapshot: number): void {
+    this.#snapshots.delete(snapshot);
+  }
+
+  /** Bytes of this thread. */
+  usage(): { weights: number; cache: number; scratch: number; total: number } {
+    let saved = 0;
+    for (const parts of this.#snapshots.values()) for (const part of parts) saved += part.length;
+    const { weights, cache } = this.#bytes;
+    return { weights, cache: cache + saved, scratch: this.#scratch.bytes, total: this.#memory.total + saved };
+  }
+
+  /** Lets other threads out of a barrier that this one will never reach. */
+  fail(): void {
+    this.#exchange?.fail();
+  }
+
+  // Inside
+
+  /** Address and bytes of the first `tokens` positions, per layer, keys and values, and head. */
+  *#prefixes(tokens: number): Generator<[number, number]> {
+    for (const { keys, values, ref, heads, context } of this.#caches.values()) {
+      const perHead = context * ref.headDim * 4;
+      for (const base of [keys, values]) {
+        for (let h = 0; h < heads; h++) yield [base + h * perHead, tokens * ref.headDim * 4];
+      }
+    }
+  }
+
+  #starts(ref: WeightRef): number[] {
+    return ref.kind === 'vector' ? [] : partition(ref.n, ref.units, this.threads);
+  }
+
+  #context(): PlanContext {
+    return {
+      rank: this.rank,
+      threads: this.threads,
+      choice: this.#choice,
+      pos: this.#pos,
+      weight: (ref) => {
+        const weight = this.#weights.get(ref.name);
+        if (!weight) throw new Error(`weight ${ref.name} is not loaded`);
+        return weight;
+      },
+      cache: (ref) => {
+        const cache = this.#caches.get(ref.layer);
+        if (!cache) throw new Error(`no cache for layer ${ref.layer}`);
+        return cache;
+      },
+      state: (name, bytes) => {
+        const known = this.#states.get(name);
+        if (known && known.bytes === bytes) return known.at;
+        if (known) throw new Error(`state ${name} has two sizes`);
+        const at = this.#memory.alloc(bytes);
+        this.#states.set(name, { at, bytes });
+        return at;
+      },
+      constant: (key, values, kind) => this.#constant(key, values, kind),
+      actQ8Bytes: (rows, k) => this.#kernels.act_q8_bytes(rows, k),
+      attentionScratchBytes: (rows, d) => this.#kernels.attention_scratch_bytes(rows, d),
+    };
+  }
+
+  #constant(key: string, values: () => ArrayLike<number>, kind: 'u32' | 'f32'): number {
+    const known = this.#constants.get(key);
+    if (known !== undefined) return known;
+    const list = values();
+    const at = this.#memory.alloc(list.length * 4);
+    const View = kind === 'u32' ? Uint32Array : Float32Array;
+    new View(this.#memory.buffer, at, list.length).set(list);
+    this.#constants.set(key, at);
+    return at;
+  }
+
+  #list(id: number): List {
+    const list = this.#lists.get(id);
+    if (!list) throw new Error(`no program ${id}`);
+    return list;
+  }
+
+  #forget(list: List): void {
+    if (list.at) this.#memory.free(list.at);
+    list.at = 0;
+  }
+
+  /** Encodes a list whose scratch block has moved, and makes its views of a memory that has grown. */
+  #prepare(list: List): void {
+    if (!list.at) {
+      const words: number[] = [];
+      list.stepAt = new Uint32Array(list.plan.steps.length + 1);
+      list.plan.steps.forEach((step, i) => {
+        list.stepAt[i] = words.length * 4;
+        words.push(...encode(step, (address) => this.#resolve(list.plan, address)));
+      });
+      list.stepAt[list.plan.steps.length] = words.length * 4;
+      list.at = this.#memory.alloc(words.length * 4);
+      new Uint32Array(this.#memory.buffer, list.at, words.length).set(words);
+      list.buffer = null;
+    }
+    if (list.buffer === this.#memory.buffer) return;
+    list.buffer = this.#memory.buffer;
+    list.slots = list.plan.slots.map((slot) => {
+      const placed: Slot = { ...slot, stage: this.#resolve(list.plan, slot.stage) };
+      if (!this.#exchange) throw new Error('one thread exchanges nothing');
+      return this.#exchange.views(placed, this.#memory.buffer);
+    });
+  }
+
+  #resolve(lowered: Plan, address: Argument): number {
+    return typeof address === 'number'
+      ? address
+      : this.#scratch.at + lowered.offsets[address.buffer] + address.offset;
+  }
+
+  /** Runs one command at once. */
+  #execute(step: Step): void {
+    const words = encode(step, () => {
+      throw new Error('a command run at once has no scratch');
+    });
+    const at = this.#memory.alloc(words.length * 4);
+    new Uint32Array(this.#memory.buffer, at, words.length).set(words);
+    this.#call(at, 1);
+    this.#memory.free(at);
+  }
+
+  #call(at: number, count: number): void {
+    const failed = this.#kernels.run(at, count);
+    if (failed !== 0) {
+      throw new DeviceError({
+        code: 'WORKER_FAILED',
+        message: `Command ${failed - 1} of a list is unknown to these kernels.`,
+        fix: 'Install the package again: its parts are of different versions.',
+      });
+    }
+  }
+
+  #staged<T>(bytes: Uint8Array, use: (at: number) => T): T {
+    const at = this.#memory.alloc(bytes.length);
+    new Uint8Array(this.#memory.buffer, at, bytes.length).set(bytes);
+    try {
+      return use(at);
+    } finally {
+      this.#memory.free(at);
+    }
+  }
+}
+
+function checkFinite(name: string, bytes: Uint8Array, dtype: StoredDType): void {
+  const index = firstNotFinite(bytes, dtype);
+  if (index < 0) return;
+  throw new LoadError({
+    code: 'WEIGHTS_NOT_FINITE',
+    message: `The tensor ${name} holds a value that is not finite (NaN or infinity).`,
+    fix: 'The file is damaged or was trained to nothing: download or convert the model again.',
+  });
+}

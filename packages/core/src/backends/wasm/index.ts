@@ -1,0 +1,228 @@
+/** The WASM backend: coordinates worker threads with private memories (see plan.ts for how work is divided). */
+import type {
+  Backend,
+  BackendMemory,
+  BackendReport,
+  Choice,
+  Executable,
+  KvSnapshot,
+  RunOptions,
+  StoredWeight,
+} from '../../backend/index.ts';
+import { ArgumentError, throwIfAborted } from '../../errors/index.ts';
+import type { Host } from '../../host.ts';
+import type { KvCacheRef, Program } from '../../ops/index.ts';
+import { chooseKernels, type Selection } from './choose.ts';
+import { EXCHANGE_BYTES } from './exchange.ts';
+import { partition } from './partition.ts';
+import type { Variant } from './protocol.ts';
+import { slicesOf } from './slices.ts';
+import { ThreadPool } from './threads.ts';
+
+export type { Variant } from './protocol.ts';
+
+export interface WasmOptions {
+  /** Worker threads; by default the cores there are, one without shared memory. */
+  threads?: number;
+  /** Forces a build of the kernels; by default the fastest that passes its self-test. */
+  variant?: Variant;
+  /** For tests: NaN in all scratch memory before each run. */
+  poison?: boolean;
+}
+
+/** Where decode's time goes: one entry a command, gathers included in the command that waits for them. */
+export interface CommandTime {
+  readonly op: string;
+  readonly ms: number;
+}
+
+const MAX_THREADS = 16;
+/** Bytes of a weight in flight at a time. */
+const CHUNK_BYTES = 8 << 20;
+/** Row blocks of packed weights: a chunk starts at a multiple. */
+const ROW_BLOCK = 8;
+
+/**
+ * Starts the threads, tests and times the kernels, and takes the best.
+ *
+ * @throws {DeviceError} `SELF_TEST_FAILED` when no build of the kernels works here.
+ */
+export async function createWasm(host: Host, options: WasmOptions = {}): Promise<WasmBackend> {
+  const { threads, reason } = chooseThreads(host, options.threads);
+  const pool = new ThreadPool(host, threads);
+  try {
+    const selection = await chooseKernels(host, pool, options.variant);
+    const exchange = threads > 1 ? new SharedArrayBuffer(EXCHANGE_BYTES) : null;
+    const { module, choice } = selection;
+    const poison = options.poison ?? false;
+    await pool.all((rank) => ({ type: 'init', rank, threads, module, exchange, choice, poison }));
+    return new WasmBackend(host, pool, selection, { what: 'threads', chosen: String(threads), reason });
+  } catch (error) {
+    await pool.terminate();
+    throw error;
+  }
+}
+
+function chooseThreads(host: Host, asked: number | undefined): { threads: number; reason: string } {
+  if (asked !== undefined && !(Number.isInteger(asked) && asked >= 1 && asked <= MAX_THREADS)) {
+    throw new ArgumentError({
+      code: 'OPTION_INVALID',
+      message: `threads is ${asked}; it must be a whole number from 1 to ${MAX_THREADS}.`,
+      fix: 'Leave threads out to use the cores there are.',
+    });
+  }
+  if (!host.sharedMemory) {
+    const reason =
+      'memory cannot be shared between threads here (in a browser: the page is not cross-origin isolated)';
+    return { threads: 1, reason };
+  }
+  if (asked !== undefined) return { threads: asked, reason: 'asked for' };
+  const threads = Math.max(1, Math.min(MAX_THREADS, host.hardwareConcurrency));
+  return { threads, reason: `${host.hardwareConcurrency} cores` };
+}
+
+interface Compiled extends Executable {
+  readonly id: number;
+  /** Views of the mailbox, one an output; `null` without shared memory. */
+  readonly views: Float32Array[] | null;
+  /** Command indices between which a run may be stopped. */
+  readonly slices: readonly number[];
+}
+
+export class WasmBackend implements Backend {
+  readonly report: BackendReport;
+  readonly #host: Host;
+  readonly #pool: ThreadPool;
+  #nextId = 0;
+
+  constructor(host: Host, pool: ThreadPool, selection: Selection, threads: Choice) {
+    this.#host = host;
+    this.#pool = pool;
+    this.report = { name: 'wasm', threads: pool.size, choices: [threads, ...selection.choices] };
+  }
+
+  async loadWeight(weight: StoredWeight, signal?: AbortSignal): Promise<void> {
+    const { ref, format, dtype, group } = weight;
+    if (ref.kind === 'vector') {
+      const { values } = await weight.readRows(0, ref.n, signal);
+      await this.#pool.all(() => ({ type: 'weight', message: { ref, format, dtype, group } }));
+      await this.#pool.all(() => ({ type: 'rows', rows: { row: 0, rows: ref.n, values } }));
+      await this.#pool.all(() => ({ type: 'weight-end' }));
+      return;
+    }
+    const starts = partition(ref.n, ref.units, this.#pool.size);
+    const loads = Array.from({ length: this.#pool.size }, (_, rank) =>
+      this.#loadShard(weight, rank, starts[rank], starts[rank + 1], signal),
+    );
+    await settleAll(loads);
+  }
+
+  async createCache(caches: readonly KvCacheRef[]): Promise<void> {
+    await this.#pool.all(() => ({ type: 'caches', caches }));
+  }
+
+  async compile(program: Program): Promise<Executable> {
+    const id = this.#nextId++;
+    const sizes = program.outputs.map((t) => t.rows * t.cols);
+    const bytes = sizes.reduce((sum, size) => sum + size, 0) * 4;
+    const mailbox = this.#host.sharedMemory ? new SharedArrayBuffer(bytes) : null;
+    await this.#pool.all((rank) => ({ type: 'compile', id, program, mailbox: rank === 0 ? mailbox : null }));
+    let at = 0;
+    const views =
+      mailbox && sizes.map((size) => new Float32Array(mailbox, (at += size * 4) - size * 4, size));
+    const release = (): void => {
+      // Frees memory when the threads get to it; a run that is under way goes first.
+      void this.#pool.all(() => ({ type: 'release', id })).catch(() => undefined);
+    };
+    const executable: Compiled = { id, program, views, slices: slicesOf(program, this.#pool.size), release };
+    return executable;
+  }
+
+  async run(executable: Executable, options: RunOptions): Promise<readonly Float32Array[]> {
+    const { id, program, slices, views } = executable as Compiled;
+    throwIfAborted(options.signal);
+    const inputs = program.inputs.map((t) => {
+      const { name, size } = program.storages[t.storage];
+      const input = options.inputs?.[name];
+      if (input?.length !== size) throw new Error(`input ${name} of ${program.name} wants ${size} values`);
+      return input;
+    });
+    const pos = options.pos ?? 0;
+    // Messages are handled in order, so only the last of them is waited for when nobody may abort in between.
+    const begun = this.#pool.all(() => ({ type: 'begin', id, inputs, pos }));
+    const pending: Promise<unknown>[] = [begun];
+    for (let i = 0; i + 1 < slices.length; i++) {
+      if (i > 0) {
+        await settleAll(pending.splice(0));
+        throwIfAborted(options.signal);
+      }
+      pending.push(this.#pool.all(() => ({ type: 'run', id, from: slices[i], to: slices[i + 1] })));
+    }
+    const collected = this.#pool.one(0, { type: 'collect', id });
+    await settleAll([...pending, collected]);
+    if (views) return views;
+    const joined = (await collected) as Float32Array;
+    let at = 0;
+    return program.outputs.map((t) => joined.subarray(at, (at += t.rows * t.cols)));
+  }
+
+  /** Runs a program command by command, after a {@link run} with its inputs; milliseconds of each on thread 0. */
+  async profile(executable: Executable): Promise<CommandTime[]> {
+    const { id, program } = executable as Compiled;
+    const [times] = (await this.#pool.all(() => ({ type: 'profile', id }))) as number[][];
+    return program.commands.map((command, i) => ({ op: command.op, ms: times[i] }));
+  }
+
+  async saveCache(tokens: number): Promise<KvSnapshot> {
+    const snapshot = this.#nextId++;
+    await this.#pool.all(() => ({ type: 'save', snapshot, tokens }));
+    const release = (): void => {
+      void this.#pool.all(() => ({ type: 'drop', snapshot })).catch(() => undefined);
+    };
+    const saved: KvSnapshot & { id: number } = { tokens, id: snapshot, release };
+    return saved;
+  }
+
+  async restoreCache(snapshot: KvSnapshot): Promise<void> {
+    const { id, tokens } = snapshot as KvSnapshot & { id: number };
+    await this.#pool.all(() => ({ type: 'restore', snapshot: id, tokens }));
+  }
+
+  async memory(): Promise<BackendMemory> {
+    const parts = (await this.#pool.all(() => ({ type: 'usage' }))) as BackendMemory[];
+    const sum = (key: keyof BackendMemory): number => parts.reduce((total, part) => total + part[key], 0);
+    return { weights: sum('weights'), cache: sum('cache'), scratch: sum('scratch'), total: sum('total') };
+  }
+
+  async dispose(): Promise<void> {
+    await this.#pool.terminate();
+  }
+
+  async #loadShard(weight: StoredWeight, rank: number, begin: number, end: number, signal?: AbortSignal) {
+    const { ref, format, dtype, group } = weight;
+    const quantised = format === 'q4' || format === 'q8';
+    // f16 scales are kept as they are; others are brought into f16's range by one power of two for the tensor.
+    const range =
+      quantised && dtype !== 'F16' && end > begin ? await weight.readScales?.(begin, end, signal) : undefined;
+    await this.#pool.one(rank, { type: 'weight', message: { ref, format, dtype, group, range } });
+    const rowBytes = (ref.k * { q4: 4, q8: 8, f16: 16, f32: 32 }[format]) / 8;
+    const step = Math.max(ROW_BLOCK, Math.floor(CHUNK_BYTES / rowBytes / ROW_BLOCK) * ROW_BLOCK);
+    let sent: Promise<unknown> = Promise.resolve();
+    for (let row = begin; row < end; row += step) {
+      const rows = Math.min(step, end - row);
+      const stored = await weight.readRows(row, row + rows, signal);
+      // One chunk is repacked while the next is read.
+      await sent;
+      sent = this.#pool.one(rank, { type: 'rows', rows: { row: row - begin, rows, ...stored } });
+    }
+    await sent;
+    await this.#pool.one(rank, { type: 'weight-end' });
+  }
+}
+
+/** Waits for all, then throws the first failure: none is left behind unhandled. */
+async function settleAll(promises: readonly Promise<unknown>[]): Promise<void> {
+  const results = await Promise.allSettled(promises);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+}
