@@ -12,6 +12,7 @@ export type ErrorCode =
   // unsupported
   | 'IMAGE_UNSUPPORTED_FORMAT'
   | 'ARCHITECTURE_UNKNOWN'
+  | 'TOKENIZER_UNSUPPORTED'
   | 'DEVICE_UNKNOWN'
   | 'BACKEND_UNAVAILABLE'
   // load
