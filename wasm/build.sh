@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Builds wasm/dist/kernels.{simd,relaxed}.wasm. Installs nothing: missing tools are named with the package that has them.
+# The output depends on the sources and the tool versions only: no paths, no names, no time.
+#   wasm/build.sh [--out DIR] [--names]      --names keeps function names, for profiling
+set -euo pipefail
+cd "$(dirname "$0")"
+out=dist
+names=0
+while [ $# -gt 0 ]; do
+  case $1 in
+    --out) out=$2; shift 2 ;;
+    --names) names=1; shift ;;
+    *) echo "build.sh: unknown option $1" >&2; exit 2 ;;
+  esac
+done
+
+missing=0
+need() { # path or command, package
+  if ! command -v "$1" >/dev/null 2>&1; then echo "build.sh: $1 is missing (Debian package $2)" >&2; missing=1; fi
+}
+llvm=${LLVM_BIN:-/usr/lib/llvm-22/bin}
+need "$llvm/clang" clang-22
+need "$llvm/wasm-ld" lld-22
+need "$llvm/llvm-ar" llvm-22
+emscripten=${EMSCRIPTEN:-/usr/share/emscripten}
+need "$emscripten/emcc.py" emscripten
+need node nodejs
+need python3 python3
+binaryen=${BINARYEN_JS:-}
+for dir in ../.cache/binaryen/node_modules/binaryen ../node_modules/binaryen; do
+  [ -n "$binaryen" ] || { [ -f $dir/bin/wasm-opt ] && binaryen=$(realpath $dir/bin); }
+done
+if [ -z "$binaryen" ]; then
+  echo 'build.sh: wasm-opt is missing: npm install --no-save --prefix .cache/binaryen binaryen@132' >&2
+  missing=1
+fi
+if [ $missing = 1 ]; then echo 'wasm/install-toolchain.sh installs the Debian packages.' >&2; exit 1; fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/bin" "$out"
+# npm's binaryen is newer than Debian's, which does not know the final relaxed opcodes
+for tool in wasm-opt wasm-metadce; do
+  printf '#!/bin/sh\nexec node "%s/%s" "$@"\n' "$binaryen" "$tool" >"$work/bin/$tool"
+  chmod +x "$work/bin/$tool"
+done
+cat >"$work/config.py" <<CONFIG
+LLVM_ROOT = '$llvm'
+LLVM_ADD_VERSION = ''
+CLANG_ADD_VERSION = ''
+BINARYEN_ROOT = '$work'
+NODE_JS = 'node'
+FROZEN_CACHE = True
+CONFIG
+export EM_CONFIG="$work/config.py" NODE_PATH=/usr/share/nodejs EMCC_READ_METADATA=python EM_IGNORE_SANITY=1
+export PATH="$work/bin:$PATH" PYTHONDONTWRITEBYTECODE=1
+
+for variant in simd relaxed; do
+  flags="-msimd128" dir=simd128
+  if [ $variant = relaxed ]; then flags="-msimd128 -mrelaxed-simd" dir=relaxed; fi
+  keep=$([ $names = 1 ] && echo --profiling-funcs || echo -g0)
+  # -fno-math-errno and the like stay default: NaN must propagate to nan_check, so no -ffast-math
+  python3 "$emscripten/emcc.py" -O3 $flags -mbulk-memory -std=c11 -Wall -Wextra -Werror \
+    -Iinclude -I$dir kernels/*.c -o "$work/$variant.wasm" --no-entry $keep \
+    -sSTANDALONE_WASM -sWASM_BIGINT -sIMPORTED_MEMORY -sALLOW_MEMORY_GROWTH -sINITIAL_MEMORY=1MB -sMAXIMUM_MEMORY=4GB -sTOTAL_STACK=64KB \
+    -sERROR_ON_UNDEFINED_SYMBOLS=0 -Wl,--no-stack-first -Wl,--export=__heap_base
+  "$work/bin/wasm-opt" --enable-simd --enable-relaxed-simd --enable-bulk-memory --enable-sign-ext --enable-mutable-globals \
+    --enable-nontrapping-float-to-int --strip-producers --strip-target-features "$work/$variant.wasm" \
+    $([ $names = 1 ] && echo -g) -o "$out/kernels.$variant.wasm"
+done
+ls -l "$out"/kernels.*.wasm

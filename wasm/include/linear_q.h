@@ -1,0 +1,146 @@
+/* The loops that linear_q4_* and linear_q8_* share. `bits` and `streams` and `mr` are compile-time constants at each use.
+ *
+ * y[m,n] = factor * sum over groups of ( scale[n,g] * sum over its blocks of xs[m,b] * (codes . codes)
+ *                                       + bias[n,g] * sum over its blocks of xsum[m,b] )
+ * The integer sums are exact, so GEMV and GEMM, relaxed and plain, differ by f32 rounding only. */
+#ifndef LLAVA_SP_LINEAR_Q_H
+#define LLAVA_SP_LINEAR_Q_H
+#include "act_q8.h"
+#include "block_dot.h"
+#include "epilogue.h"
+#include "packed.h"
+
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+/* The activation array that block_dot reads, in bytes: int8 codes (1 a value) or int16 codes (2). */
+INLINE const uint8_t *act_codes(struct act_q8 q, const int bits) {
+  return bits == 4 && Q4_ACT_BYTES == 1 ? (const uint8_t *)q.q8 : (const uint8_t *)q.q16;
+}
+INLINE uint32_t act_code_bytes(const int bits) { return bits == 4 ? Q4_ACT_BYTES : 2; }
+
+/* scale and bias of half h (4 rows) of a group whose 16-byte scales start at s. */
+INLINE v128_t group_scale(const uint8_t *s, uint32_t h) { return load4_f16_raw(s + h * 8); }
+INLINE v128_t group_bias(const uint8_t *s, uint32_t h, const int bits) {
+  return bits == 4 ? load4_f16_raw(s + 16 + h * 8) : load(s + 16 + h * 16);
+}
+
+/* One activation row against row block i of each stream. */
+INLINE void gemv_row(const uint8_t *w, const struct packed_geometry *geo, struct act_q8 q, uint32_t groups, uint32_t per_group,
+                     uint32_t i, uint32_t row, float factor, const struct epilogue *e, const int bits, const int streams,
+                     const int form) {
+  v128_t f[8];
+  const uint8_t *p[4];
+  UNROLL for (int s = 0; s < streams; s++) {
+    p[s] = w + (size_t)s * geo->stream_bytes + (size_t)i * geo->block_bytes;
+    f[2 * s] = zero(), f[2 * s + 1] = zero();
+  }
+  const uint8_t *x = act_codes(q, bits);
+  const float *xs = q.scale, *xsum = q.sum;
+  for (uint32_t g = 0; g < groups; g++) {
+    v128_t t[8];
+    UNROLL for (int s = 0; s < 2 * streams; s++) t[s] = zero();
+    float sum = 0;
+    for (uint32_t b = 0; b < per_group; b++) {
+      v128_t d[8];
+      gemv_block(p, x, d, bits, streams, form);
+      v128_t scale = splat_f32(xs++);
+      sum += *xsum++;
+      UNROLL for (int s = 0; s < 2 * streams; s++) t[s] = fma_f32x4(wasm_f32x4_convert_i32x4(d[s]), scale, t[s]);
+      UNROLL for (int s = 0; s < streams; s++) p[s] += bits == 4 ? 128 : 256;
+      x += 32 * act_code_bytes(bits);
+    }
+    v128_t vsum = wasm_f32x4_splat(sum);
+    UNROLL for (int s = 0; s < streams; s++) {
+      UNROLL for (int h = 0; h < 2; h++) {
+        f[2 * s + h] = fma_f32x4(t[2 * s + h], group_scale(p[s], h), f[2 * s + h]);
+        f[2 * s + h] = fma_f32x4(vsum, group_bias(p[s], h, bits), f[2 * s + h]);
+      }
+      p[s] += bits == 4 ? 32 : 48;
+    }
+  }
+  v128_t vf = wasm_f32x4_splat(factor);
+  UNROLL for (int s = 0; s < streams; s++) {
+    uint32_t col = (s * geo->per_stream + i) * 8;
+    if (col < e->n) epilogue8(e, row, col, wasm_f32x4_mul(f[2 * s], vf), wasm_f32x4_mul(f[2 * s + 1], vf));
+  }
+}
+
+/* mr rows (first: row, activations at q) against one row block. A full tile of four has its rows interleaved. */
+INLINE void gemm_tile(const uint8_t *w, struct act_q8 q, uint32_t k, uint32_t groups, uint32_t per_group, uint32_t row,
+                      uint32_t col, float factor, const struct epilogue *e, const int bits, const int mr) {
+  v128_t f[8];
+  UNROLL for (int i = 0; i < 2 * mr; i++) f[i] = zero();
+  const uint8_t *x = act_codes(q, bits);
+  const float *xs = q.scale, *xsum = q.sum;
+  const uint32_t bytes = act_code_bytes(bits);
+  const uint32_t code_row = mr == 4 ? 4 : k * bytes, code_step = mr == 4 ? 16 : 4;
+  const uint32_t scale_row = mr == 4 ? 1 : k / 32, scale_step = mr == 4 ? 4 : 1;
+  for (uint32_t g = 0; g < groups; g++) {
+    v128_t t[8], sum[4];
+    UNROLL for (int i = 0; i < 2 * mr; i++) t[i] = zero();
+    UNROLL for (int m = 0; m < mr; m++) sum[m] = zero();
+    for (uint32_t b = 0; b < per_group; b++) {
+      v128_t d[8];
+      gemm_block(w, x, code_row, code_step, d, bits, mr);
+      UNROLL for (int m = 0; m < mr; m++) {
+        v128_t scale = splat_f32(xs + m * scale_row);
+        sum[m] = wasm_f32x4_add(sum[m], splat_f32(xsum + m * scale_row));
+        t[2 * m] = fma_f32x4(wasm_f32x4_convert_i32x4(d[2 * m]), scale, t[2 * m]);
+        t[2 * m + 1] = fma_f32x4(wasm_f32x4_convert_i32x4(d[2 * m + 1]), scale, t[2 * m + 1]);
+      }
+      xs += scale_step, xsum += scale_step;
+      w += bits == 4 ? 128 : 256;
+      x += 8 * code_step * bytes;
+    }
+    UNROLL for (int h = 0; h < 2; h++) {
+      v128_t scale = group_scale(w, h), bias = group_bias(w, h, bits);
+      UNROLL for (int m = 0; m < mr; m++) {
+        f[2 * m + h] = fma_f32x4(t[2 * m + h], scale, f[2 * m + h]);
+        f[2 * m + h] = fma_f32x4(sum[m], bias, f[2 * m + h]);
+      }
+    }
+    w += bits == 4 ? 32 : 48;
+  }
+  v128_t vf = wasm_f32x4_splat(factor);
+  UNROLL for (int m = 0; m < mr; m++)
+    epilogue8(e, row + m, col, wasm_f32x4_mul(f[2 * m], vf), wasm_f32x4_mul(f[2 * m + 1], vf));
+}
+
+INLINE void gemm_q(const struct linear_q4_gemm_args *a, const int bits) {
+  struct packed_geometry geo = packed_geometry(bits == 4 ? FORMAT_Q4 : FORMAT_Q8, a->n, a->k, a->group);
+  struct epilogue e = EPILOGUE(a);
+  struct act_q8 q = act_q8_at(a->q, a->rows, a->k);
+  float factor = packed_factor(a->w);
+  uint32_t groups = a->k / a->group, per_group = a->group / 32, tiled = a->rows & ~3u;
+  /* weights outside: a row block stays in the first cache while all activations pass it */
+  for (uint32_t block = 0; block * 8 < a->n; block++) {
+    const uint8_t *w = packed_block(a->w, &geo, block);
+    for (uint32_t r = 0; r < tiled; r += 4)
+      gemm_tile(w, act_q8_row(q, r, a->k), a->k, groups, per_group, r, block * 8, factor, &e, bits, 4);
+    struct act_q8 tail = act_q8_row(q, tiled, a->k);
+    switch (a->rows & 3) {
+    case 1: gemm_tile(w, tail, a->k, groups, per_group, tiled, block * 8, factor, &e, bits, 1); break;
+    case 2: gemm_tile(w, tail, a->k, groups, per_group, tiled, block * 8, factor, &e, bits, 2); break;
+    case 3: gemm_tile(w, tail, a->k, groups, per_group, tiled, block * 8, factor, &e, bits, 3); break;
+    }
+  }
+}
+
+/* rows of a full tile are interleaved, which only the GEMM reads: from four rows on it is the better kernel anyway */
+INLINE int gemv_q(const struct linear_q4_gemv_args *a, const int bits, const int form) {
+  if (a->rows >= 4) return 0;
+  struct packed_geometry geo = packed_geometry(bits == 4 ? FORMAT_Q4 : FORMAT_Q8, a->n, a->k, a->group);
+  struct epilogue e = EPILOGUE(a);
+  struct act_q8 q = act_q8_at(a->q, a->rows, a->k);
+  float factor = packed_factor(a->w);
+  uint32_t groups = a->k / a->group, per_group = a->group / 32;
+  const uint8_t *w = (const uint8_t *)a->w + sizeof(struct packed_header);
+  for (uint32_t i = 0; i < geo.per_stream; i++)
+    for (uint32_t r = 0; r < a->rows; r++) {
+      struct act_q8 x = act_q8_row(q, r, a->k);
+      if (geo.streams == 4) gemv_row(w, &geo, x, groups, per_group, i, r, factor, &e, bits, 4, form);
+      else gemv_row(w, &geo, x, groups, per_group, i, r, factor, &e, bits, 1, form);
+    }
+  return 1;
+}
+#endif
