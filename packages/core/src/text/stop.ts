@@ -21,16 +21,7 @@ const maxStopLength = 256;
  * @throws {ArgumentError} `OPTION_INVALID` for an empty stop string, or too many or too long ones.
  */
 export function createStopMatcher(stops: readonly string[]): StopMatcher {
-  const usable = stops.every(
-    (stop) => typeof stop === 'string' && stop !== '' && stop.length <= maxStopLength,
-  );
-  if (!usable || stops.length > maxStops) {
-    throw new ArgumentError({
-      code: 'OPTION_INVALID',
-      message: `Stop strings must be at most ${maxStops} strings of 1 to ${maxStopLength} characters.`,
-      fix: 'Remove the empty stop string, or shorten the list.',
-    });
-  }
+  checkStops(stops);
   let held = '';
   let stopped = false;
   return {
@@ -55,6 +46,22 @@ export function createStopMatcher(stops: readonly string[]): StopMatcher {
       return rest;
     },
   };
+}
+
+/**
+ * @throws {ArgumentError} `OPTION_INVALID` for an empty stop string, or too many or too long ones.
+ */
+export function checkStops(stops: readonly string[]): void {
+  const valid = Array.isArray(stops) && stops.length <= maxStops;
+  const usable =
+    valid && stops.every((stop) => typeof stop === 'string' && stop !== '' && stop.length <= maxStopLength);
+  if (!usable) {
+    throw new ArgumentError({
+      code: 'OPTION_INVALID',
+      message: `Stop strings must be at most ${maxStops} strings of 1 to ${maxStopLength} characters.`,
+      fix: 'Remove the empty stop string, or shorten the list.',
+    });
+  }
 }
 
 /** Where the stop string begins that is complete first, or -1. */

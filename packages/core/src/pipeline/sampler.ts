@@ -1,0 +1,237 @@
+import { ArgumentError, DeviceError } from '../errors/index.ts';
+import { createRandom } from './random.ts';
+
+/** How the next token is chosen. Without any, it is the most likely one (greedy). */
+export interface SamplingOptions {
+  /** The logits' divisor. 0, the default, is greedy: of the other options only `repetitionPenalty` counts then. */
+  temperature?: number;
+  /** Keep the k most likely tokens, and any as likely as the last of them. 0, the default: all. */
+  topK?: number;
+  /** Keep the fewest of the most likely tokens that hold this share of the probability. 1, the default: all. */
+  topP?: number;
+  /** Keep the tokens that are at least this times as likely as the most likely one. 0, the default: all. */
+  minP?: number;
+  /** Above 1, tokens seen before become less likely. 1, the default: off. */
+  repetitionPenalty?: number;
+  /** A whole number: the same seed and logits give the same answer. By default a random one. */
+  seed?: number;
+}
+
+export interface Sample {
+  readonly id: number;
+  /** Of this token among those left to choose from (greedy: among all), after penalty and temperature. */
+  readonly probability: number;
+}
+
+export interface Sampler {
+  /** The seed in use: pass it again to repeat the answer. */
+  readonly seed: number;
+  /**
+   * Chooses from the first `vocab` of the logits, which stay unchanged. `history` holds the ids that the repetition penalty
+   * sees. The result is one object that the next call overwrites: a token allocates nothing.
+   *
+   * @throws {DeviceError} `LOGITS_NOT_FINITE` when a logit is NaN or +infinity, or all are -infinity.
+   */
+  sample(logits: Float32Array, history: ArrayLike<number>): Sample;
+}
+
+/** Terms below e^-40 of the largest add less than one part in 10^12, whatever the vocabulary. */
+const negligible = -40;
+
+/**
+ * The logits processors of Hugging Face's `generate` in its order (repetition penalty, temperature, top-k, top-p, min-p),
+ * then a draw; computed in float64. Of equally likely tokens the lower id comes first.
+ *
+ * @param vocab the number of logits.
+ * @throws {ArgumentError} `OPTION_INVALID` naming the option.
+ */
+export function createSampler(options: SamplingOptions, vocab: number): Sampler {
+  const { temperature, topK, topP, minP, repetitionPenalty, seed } = validate(options);
+  const uniform = createRandom(seed);
+  const scores = new Float64Array(vocab);
+  const heap = new Uint32Array(vocab);
+  const kept = new Uint32Array(vocab);
+  const weights = new Float64Array(vocab);
+  const marks = new Uint32Array(repetitionPenalty === 1 ? 0 : vocab);
+  const result = { id: 0, probability: 0 };
+  let round = 0;
+
+  /** Each token of the history once, however often it came. */
+  const penalise = (history: ArrayLike<number>): void => {
+    round++;
+    for (let i = 0; i < history.length; i++) {
+      const id = history[i];
+      if (!(id >= 0 && id < vocab) || marks[id] === round) continue;
+      marks[id] = round;
+      scores[id] *= scores[id] < 0 ? repetitionPenalty : 1 / repetitionPenalty;
+    }
+  };
+
+  /** Moves the most likely tokens from the heap to `kept` until `done` says so of the next; returns how many. */
+  const take = (done: (count: number, score: number) => boolean): number => {
+    for (let i = 0; i < vocab; i++) heap[i] = i;
+    heapify(heap, scores);
+    let count = 0;
+    while (count < vocab && !done(count, scores[heap[0]])) {
+      kept[count++] = heap[0];
+      heap[0] = heap[vocab - count];
+      sink(heap, scores, 0, vocab - count);
+    }
+    return count;
+  };
+
+  // The two conditions of `take`, made once so that a token allocates no closure.
+  const pastTopK = (count: number, score: number): boolean => count >= topK && score < scores[kept[topK - 1]];
+  let max = 0;
+  let share = 0;
+  let mass = 0;
+  const pastTopP = (_count: number, score: number): boolean => {
+    if (mass >= share) return true;
+    mass += Math.exp(score - max);
+    return false;
+  };
+
+  /** Fills `kept` with the tokens left to choose from. */
+  const filter = (): number => {
+    let count: number;
+    mass = 0;
+    if (topK > 0 && topK < vocab) {
+      count = take(pastTopK);
+      if (topP < 1) {
+        let total = 0;
+        for (let i = 0; i < count; i++) total += Math.exp(scores[kept[i]] - max);
+        share = topP * total;
+        let cut = 0;
+        while (cut < count && !pastTopP(cut, scores[kept[cut]])) cut++;
+        count = cut;
+      }
+    } else if (topP < 1) {
+      share = topP * sumExp(scores, max);
+      count = take(pastTopP);
+    } else {
+      for (let i = 0; i < vocab; i++) kept[i] = i;
+      count = vocab;
+    }
+    if (minP === 0) return count;
+    let likely = 0;
+    for (let i = 0; i < count; i++) if (Math.exp(scores[kept[i]] - max) >= minP) kept[likely++] = kept[i];
+    return likely;
+  };
+
+  const draw = (count: number): void => {
+    let sum = 0;
+    for (let i = 0; i < count; i++) sum += weights[i] = Math.exp(scores[kept[i]] - max);
+    let rest = uniform() * sum;
+    let pick = 0;
+    while (pick < count - 1 && (rest -= weights[pick]) >= 0) pick++;
+    // Rounding may carry the draw onto a last token that can't be chosen.
+    while (weights[pick] === 0) pick--;
+    result.id = kept[pick];
+    result.probability = weights[pick] / sum;
+  };
+
+  return {
+    seed,
+    sample(logits, history) {
+      requireFinite(logits, vocab);
+      for (let i = 0; i < vocab; i++) scores[i] = logits[i];
+      if (repetitionPenalty !== 1) penalise(history);
+      if (temperature === 0) {
+        result.id = argmax(scores);
+        result.probability = 1 / sumExp(scores, scores[result.id]);
+        return result;
+      }
+      for (let i = 0; i < vocab; i++) scores[i] /= temperature;
+      max = scores[argmax(scores)];
+      draw(filter());
+      return result;
+    },
+  };
+}
+
+/** A silent wrong answer is worse than none: argmax over NaN would give token 0 for ever. */
+function requireFinite(logits: Float32Array, vocab: number): void {
+  let possible = 0;
+  for (let i = 0; i < vocab; i++) {
+    // False for NaN, +infinity, and a value that is not there.
+    if (!(logits[i] < Infinity)) return notFinite(`logit ${i} is ${logits[i]}`);
+    if (logits[i] > -Infinity) possible++;
+  }
+  if (possible === 0) notFinite('no token is possible');
+}
+
+function notFinite(what: string): never {
+  throw new DeviceError({
+    code: 'LOGITS_NOT_FINITE',
+    message: `The model's output is not finite: ${what}.`,
+    fix: 'Load the model again; if it happens again, the weights are damaged or the device computes wrongly.',
+  });
+}
+
+function argmax(scores: Float64Array): number {
+  let best = 0;
+  for (let i = 1; i < scores.length; i++) if (scores[i] > scores[best]) best = i;
+  return best;
+}
+
+function sumExp(scores: Float64Array, max: number): number {
+  let sum = 0;
+  for (let i = 0; i < scores.length; i++) {
+    const distance = scores[i] - max;
+    if (distance > negligible) sum += Math.exp(distance);
+  }
+  return sum;
+}
+
+/** Whether token `a` comes before token `b`. */
+function before(scores: Float64Array, a: number, b: number): boolean {
+  return scores[a] > scores[b] || (scores[a] === scores[b] && a < b);
+}
+
+function heapify(heap: Uint32Array, scores: Float64Array): void {
+  for (let i = (heap.length >> 1) - 1; i >= 0; i--) sink(heap, scores, i, heap.length);
+}
+
+/** Restores the heap `heap[0..size)` below `root`. */
+function sink(heap: Uint32Array, scores: Float64Array, root: number, size: number): void {
+  const id = heap[root];
+  let at = root;
+  for (;;) {
+    let child = 2 * at + 1;
+    if (child >= size) break;
+    if (child + 1 < size && before(scores, heap[child + 1], heap[child])) child++;
+    if (!before(scores, heap[child], id)) break;
+    heap[at] = heap[child];
+    at = child;
+  }
+  heap[at] = id;
+}
+
+/**
+ * @throws {ArgumentError} `OPTION_INVALID` naming the option that can't be used.
+ */
+export function checkSampling(options: SamplingOptions): void {
+  validate(options);
+}
+
+function validate(options: SamplingOptions): Required<SamplingOptions> {
+  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
+  const { seed = Math.floor(Math.random() * 2 ** 32) } = options;
+  require('temperature', temperature, 'a number from 0 to 100', temperature >= 0 && temperature <= 100);
+  require('topK', topK, 'a whole number, 0 for all', Number.isSafeInteger(topK) && topK >= 0);
+  require('topP', topP, 'a number above 0 and at most 1', topP > 0 && topP <= 1);
+  require('minP', minP, 'a number from 0 to 1', minP >= 0 && minP <= 1);
+  const penalty = repetitionPenalty >= 0.01 && repetitionPenalty <= 100;
+  require('repetitionPenalty', repetitionPenalty, 'a number from 0.01 to 100, 1 for off', penalty);
+  require('seed', seed, 'a whole number from 0 to 2^53 - 1', Number.isSafeInteger(seed) && seed >= 0);
+  return { temperature, topK, topP, minP, repetitionPenalty, seed };
+}
+
+function require(name: string, value: unknown, wanted: string, valid: boolean): void {
+  if (valid && typeof value === 'number') return;
+  throw new ArgumentError({
+    code: 'OPTION_INVALID',
+    message: `${name} is ${String(value)}; it must be ${wanted}.`,
+    fix: `Correct ${name}, or leave it out for the default.`,
+  });
+}
