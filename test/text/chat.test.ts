@@ -227,6 +227,12 @@ describe('tokenizer files that are damaged', () => {
     ],
     ['an added token without id', { ...json, added_tokens: [{ content: 'x' }] }, config, 'TOKENIZER_INVALID'],
     ['an unknown pre-tokenizer', { ...json, pre_tokenizer: { type: 'New' } }, config, 'TOKENIZER_INVALID'],
+    [
+      'a rule without pattern',
+      { ...json, normalizer: { type: 'Replace', content: '' } },
+      config,
+      'TOKENIZER_INVALID',
+    ],
     ['another model', { ...json, model: { ...model, type: 'Unigram' } }, config, 'TOKENIZER_UNSUPPORTED'],
     [
       'CLIP words',

@@ -108,6 +108,7 @@ describe('parseModelConfig', () => {
     ['text_config.vocab_size', 1e15],
     ['text_config.vocab_size', 4_000_000],
     ['text_config.max_position_embeddings', 582],
+    ['text_config.max_position_embeddings', 1_000_000],
     ['text_config.rope_scaling', { type: 'linear', factor: 2 }],
     ['text_config.rope_theta', 0],
     ['text_config.hidden_act', 'gelu'],

@@ -105,11 +105,13 @@ const widths = { min: 1, max: 65_536 };
 const layerCounts = { min: 1, max: 512 };
 const headCounts = { min: 1, max: 1024 };
 const vocabularies = { min: 1, max: 4_194_304 };
-const contexts = { min: 1, max: 4_194_304 };
+const contexts = { min: 1, max: 1_048_576 };
 const epsilons = { min: 1e-12, max: 0.1 };
 const thetas = { min: 1, max: 1e12 };
 /** Weights of one tensor: far above the largest published (a 151,000 x 8,192 embedding), far below 2^53. */
 const maxTensorElements = 2 ** 33;
+/** Keys and values of the whole context: 64 GiB of float32, eight times LLaVA's 7B at 8,192 tokens. */
+const maxCacheElements = 2 ** 34;
 
 const activations: Readonly<Record<string, Activation>> = {
   gelu: 'gelu',
@@ -292,12 +294,15 @@ function checkContext(
   text: TextConfig,
   spatial: SpatialConfig | null,
 ): void {
+  const limits = config.fields('text_config');
   // Visual tokens alone must leave room for a question.
   const visual = vision.grid * vision.grid + (spatial?.tokens ?? 0);
   if (visual >= text.context) {
-    throw config
-      .fields('text_config')
-      .error('max_position_embeddings', `more than the image's ${visual} tokens`);
+    throw limits.error('max_position_embeddings', `more than the image's ${visual} tokens`);
+  }
+  const most = Math.floor(maxCacheElements / (2 * text.layers * text.kvHeads * text.headDim));
+  if (text.context > most) {
+    throw limits.error('max_position_embeddings', `at most ${most} for keys and values of this size`);
   }
 }
 

@@ -63,6 +63,7 @@ function build(tokenizerJson: unknown, tokenizerConfig: unknown): Tokenizer {
   const config = requireObject(tokenizerConfig, 'tokenizer_config.json');
   const added = parseAdded(json.added_tokens);
   checkModel(json.model);
+  for (const key of ['normalizer', 'pre_tokenizer', 'decoder']) checkPatterns(json[key], key);
 
   const library = new HuggingFaceTokenizer(withMark(json, added), libraryConfig(config));
   const specials = new Set(added.filter(({ special }) => special).map(({ content }) => content));
@@ -188,6 +189,21 @@ function checkModel(value: unknown): void {
   if (!Object.values(vocab).every(isId))
     throw tokenizerError('the vocabulary of tokenizer.json holds an id that is no id');
   if (!Array.isArray(model.merges)) throw tokenizerError('"merges" of tokenizer.json is not a list');
+}
+
+/** The library skips a rule whose pattern it can't read, and the text would be cut in other places in silence. */
+function checkPatterns(value: unknown, where: string): void {
+  if (typeof value !== 'object' || value === null) return;
+  const { type, pattern } = value as Json;
+  if (type === 'Replace' || type === 'Split') {
+    const { String: text, Regex: regex } = requireObject(
+      pattern,
+      `a pattern of "${where}" in tokenizer.json`,
+    );
+    if (typeof (regex ?? text) !== 'string')
+      throw tokenizerError(`a pattern of "${where}" in tokenizer.json is no text`);
+  }
+  for (const item of Object.values(value)) checkPatterns(item, where);
 }
 
 function parseDecoder(value: unknown): DecoderConfig | null {
