@@ -44,7 +44,12 @@ export class DeviceError extends LlavaSpError {}
 /** The caller asked for it to stop. */
 export class AbortedError extends LlavaSpError {
   constructor(cause?: unknown) {
-    super({ code: 'ABORTED', message: 'The operation was aborted.', fix: 'Nothing: the caller asked for it.', cause });
+    super({
+      code: 'ABORTED',
+      message: 'The operation was aborted.',
+      fix: 'Nothing: the caller asked for it.',
+      cause,
+    });
   }
 }
 

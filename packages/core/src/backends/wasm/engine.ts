@@ -1,14 +1,15 @@
 /** One thread of the backend: its memory, its rows of the weights, and the command lists it replays. */
 import type { StoredDType, WeightFormat } from '../../backend/index.ts';
-import { DeviceError, LoadError } from '../../errors/index.ts';
+import { DeviceError } from '../../errors/index.ts';
 import type { KvCacheRef, Program, WeightRef } from '../../ops/index.ts';
+import { assertFinite, toFloat32, type FloatFormat } from '../../weights/floats.ts';
 import { encode, DTYPE_CODE, FORMAT_CODE, type Argument, type Step } from './commands.ts';
 import { Exchange, type Slot, type SlotViews } from './exchange.ts';
 import { PrivateMemory } from './memory.ts';
 import { partition } from './partition.ts';
 import { plan, type Plan, type PlanContext, type ResidentCache, type ResidentWeight } from './plan.ts';
 import type { KernelChoice } from './select/linear.ts';
-import { firstNotFinite, toHwi } from './stored.ts';
+import { toHwi } from './stored.ts';
 
 /** What the kernels' module exports; numbers are bytes or addresses. */
 interface KernelExports {
@@ -124,8 +125,8 @@ export class Engine {
     const { ref, format, dtype, group } = message;
     const name = ref.name;
     if (rows.scales && rows.biases) {
-      checkFinite(name, rows.scales, dtype);
-      checkFinite(name, rows.biases, dtype);
+      assertFinite(rows.scales, formatOf(dtype), name);
+      assertFinite(rows.biases, formatOf(dtype), name);
       const { scales, biases } = rows;
       this.#staged(rows.values, (codes) =>
         this.#staged(scales, (s) =>
@@ -139,15 +140,15 @@ export class Engine {
       );
       return;
     }
-    checkFinite(name, rows.values, dtype);
+    assertFinite(rows.values, formatOf(dtype), name);
+    if (ref.kind === 'vector') {
+      new Float32Array(this.#memory.buffer, at, ref.n).set(toFloat32(rows.values, formatOf(dtype)));
+      return;
+    }
     const values = ref.order === 'oihw' ? toHwi(rows.values, rows.rows, ref.kernel, dtype) : rows.values;
     this.#staged(values, (x) => {
-      // A vector is one f32 row.
-      const shape =
-        ref.kind === 'vector'
-          ? { n: 1, k: ref.n, row0: 0, rows: 1 }
-          : { n, k: ref.k, row0: rows.row, rows: rows.rows };
-      const kernel = ref.kind === 'vector' || format === 'f32' ? 'repack_f32' : 'repack_f16';
+      const kernel = format === 'f32' ? 'repack_f32' : 'repack_f16';
+      const shape = { n, k: ref.k, row0: rows.row, rows: rows.rows };
       this.#execute({ kernel, args: { dst: at, x, dtype: DTYPE_CODE[dtype], ...shape } });
     });
   }
@@ -400,12 +401,7 @@ export class Engine {
   }
 }
 
-function checkFinite(name: string, bytes: Uint8Array, dtype: StoredDType): void {
-  const index = firstNotFinite(bytes, dtype);
-  if (index < 0) return;
-  throw new LoadError({
-    code: 'WEIGHTS_NOT_FINITE',
-    message: `The tensor ${name} holds a value that is not finite (NaN or infinity).`,
-    fix: 'The file is damaged or was trained to nothing: download or convert the model again.',
-  });
+/** Stored types as the file readers name them. */
+function formatOf(dtype: StoredDType): FloatFormat {
+  return ({ F32: 'f32', F16: 'f16', BF16: 'bf16' } as const)[dtype];
 }

@@ -119,7 +119,7 @@ function hostileCase() {
     return state >>> 0;
   };
   const code = (n: number): number => [0, 15, 15, n & 15][(n >> 4) & 3];
-  const level = (n: number): number => [127, -127, -127, ((n >> 8) % 255) - 127][(n >> 4) & 3];
+  const level = (n: number): number => [127, -127, -127, ((n >>> 8) % 255) - 127][(n >> 4) & 3];
 
   const matrix = Uint8Array.from({ length: N * K }, () => code(random()));
   const words = new Uint32Array((N * K) / 8);

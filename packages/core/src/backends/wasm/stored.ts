@@ -1,19 +1,6 @@
 import type { StoredDType } from '../../backend/index.ts';
 
 const SIZE: Record<StoredDType, number> = { F32: 4, F16: 2, BF16: 2 };
-/** All bits of the exponent, in the highest 16 bits of a value. */
-const EXPONENT: Record<StoredDType, number> = { F32: 0x7f80, F16: 0x7c00, BF16: 0x7f80 };
-
-/** Index of the first NaN or infinity among little-endian values, or -1. */
-export function firstNotFinite(bytes: Uint8Array, dtype: StoredDType): number {
-  const mask = EXPONENT[dtype];
-  const words = aligned16(bytes);
-  const step = SIZE[dtype] / 2;
-  for (let i = step - 1; i < words.length; i += step) {
-    if ((words[i] & mask) === mask) return (i - step + 1) / step;
-  }
-  return -1;
-}
 
 /** Convolution rows `[in, k, k]` reordered to `[k, k, in]`, the order in which a grid's features lie. */
 export function toHwi(bytes: Uint8Array, rows: number, kernel: number, dtype: StoredDType): Uint8Array {

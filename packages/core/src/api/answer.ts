@@ -1,0 +1,138 @@
+import { AbortedError } from '../errors/index.ts';
+import type { FinishReason } from '../pipeline/generate.ts';
+
+/** Tokens of one answer. `cached` ones were in the KV cache already and cost nothing. */
+export interface Usage {
+  readonly promptTokens: number;
+  readonly imageTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+}
+
+/** Milliseconds of one answer; 0 for what was not needed. */
+export interface Timings {
+  /** Waiting for earlier questions to this model. */
+  readonly queued: number;
+  /** Decoding and resizing the image. */
+  readonly image: number;
+  /** Vision tower, spatial features, projectors, and the image's prefix in the language model. */
+  readonly vision: number;
+  readonly prefill: number;
+  readonly decode: number;
+  readonly total: number;
+  readonly tokensPerSecond: number;
+}
+
+export interface AnswerState {
+  usage: Usage;
+  timings: Timings;
+  finishReason: FinishReason | null;
+}
+
+const NOTHING: AnswerState = {
+  usage: { promptTokens: 0, imageTokens: 0, cachedTokens: 0, completionTokens: 0 },
+  timings: { queued: 0, image: 0, vision: 0, prefill: 0, decode: 0, total: 0, tokensPerSecond: 0 },
+  finishReason: null,
+};
+
+/**
+ * An answer as it comes: iterate over it for pieces of text, or await {@link Answer.text} for the whole. The work
+ * starts with `ask` and goes on whether anybody listens or not; to stop it, `break` out of the loop, call
+ * {@link Answer.cancel}, or abort the signal given to `ask`.
+ */
+export class Answer implements AsyncIterable<string> {
+  readonly #pieces: string[] = [];
+  readonly #controller = new AbortController();
+  #state: AnswerState = NOTHING;
+  #ended = false;
+  #cancelled = false;
+  #error: unknown = null;
+  #wake: (() => void)[] = [];
+
+  /**
+   * Not for applications: they get answers from `ask`. `work` does the asking; its signal is aborted by the caller's
+   * `signal`, by `cancel`, and by a `break`.
+   */
+  constructor(
+    work: (emit: (text: string) => void, signal: AbortSignal) => Promise<AnswerState>,
+    signal: AbortSignal | undefined,
+  ) {
+    const combined = signal ? AbortSignal.any([signal, this.#controller.signal]) : this.#controller.signal;
+    void this.#run(work, combined);
+  }
+
+  /** Tokens counted; final once the answer has ended. */
+  get usage(): Usage {
+    return this.#state.usage;
+  }
+
+  /** Times measured; final once the answer has ended. */
+  get timings(): Timings {
+    return this.#state.timings;
+  }
+
+  /** Why it ended; `null` while it has not, or when it failed. */
+  get finishReason(): FinishReason | null {
+    return this.#state.finishReason;
+  }
+
+  /** Stops the work. What came so far stays; the loop and `text()` end without an error. */
+  cancel(): void {
+    if (this.#ended) return;
+    this.#cancelled = true;
+    this.#controller.abort();
+  }
+
+  /** The whole answer. Rejects with what went wrong, an AbortedError when the caller's signal was aborted. */
+  async text(): Promise<string> {
+    while (!this.#ended) await this.#change();
+    if (this.#error) throw this.#error;
+    return this.#pieces.join('');
+  }
+
+  /** Every iterator gives the answer from its beginning. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
+    let next = 0;
+    let whole = false;
+    try {
+      for (;;) {
+        while (next < this.#pieces.length) yield this.#pieces[next++];
+        if (this.#ended) break;
+        await this.#change();
+      }
+      whole = true;
+    } finally {
+      if (!whole) this.cancel();
+    }
+    if (this.#error) throw this.#error;
+  }
+
+  async #run(
+    work: (emit: (text: string) => void, signal: AbortSignal) => Promise<AnswerState>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const emit = (text: string): void => {
+      this.#pieces.push(text);
+      this.#notify();
+    };
+    try {
+      this.#state = await work(emit, signal);
+    } catch (error) {
+      if (this.#cancelled && error instanceof AbortedError)
+        this.#state = { ...this.#state, finishReason: 'cancelled' };
+      else this.#error = error;
+    }
+    this.#ended = true;
+    this.#notify();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve));
+  }
+
+  #notify(): void {
+    const waiting = this.#wake;
+    this.#wake = [];
+    for (const wake of waiting) wake();
+  }
+}

@@ -1,0 +1,182 @@
+import type { BackendMemory, BackendReport, Choice } from '../backend/index.ts';
+import { AbortedError, ArgumentError, DeviceError } from '../errors/index.ts';
+import type { Host } from '../host.ts';
+import { visualTokenCount } from '../models/registry.ts';
+import type { ModelConfig } from '../models/config.ts';
+import type { WeightSummary } from '../pipeline/load_weights.ts';
+import type { Encoded, Runtime } from '../pipeline/runtime.ts';
+import { Answer, type AnswerState } from './answer.ts';
+import { readSource, sameSource, type ImageInput, type ImageSource } from './image.ts';
+import type { AskOptions } from './options.ts';
+import { Scene } from './scene.ts';
+
+/** What runs, where, and why. */
+export interface ModelInfo {
+  /** As `LLaVA-SP-Cropping`. */
+  readonly name: string;
+  readonly location: string;
+  readonly config: ModelConfig;
+  /** Visual tokens of an image: spatial ones, then patches. */
+  readonly visualTokens: number;
+  /** Bytes of the weights by format. */
+  readonly weights: WeightSummary;
+  readonly backend: BackendReport;
+  /** Every choice that was made, device first, with its reason. */
+  readonly choices: readonly Choice[];
+  /** Milliseconds that loading took. */
+  readonly loadTime: number;
+}
+
+/** A loaded model. Made by `load`. Questions are answered one at a time, in the order they were asked. */
+export class Model {
+  readonly info: ModelInfo;
+  readonly #host: Host;
+  readonly #runtime: Runtime;
+  /** The picture of the last `ask`, kept so that the next question on it is not encoded again. */
+  #last: { source: ImageSource; scene: Encoded } | null = null;
+  readonly #disposing = new AbortController();
+
+  /** Not for applications: they get models from `load`. */
+  constructor(host: Host, runtime: Runtime, info: ModelInfo) {
+    this.#host = host;
+    this.#runtime = runtime;
+    this.info = info;
+  }
+
+  /**
+   * Answers a question on a picture, or on a scene from {@link look}. Returns at once; errors come out of the answer.
+   * The picture of the last question is remembered: asking again about the same bytes costs only the question.
+   */
+  ask(image: ImageInput | Scene, prompt: string, options: AskOptions = {}): Answer {
+    return new Answer(
+      (emit, signal) => this.#answer(image, prompt, { ...options, signal }, emit),
+      options.signal,
+    );
+  }
+
+  /**
+   * Encodes a picture and keeps its vision tokens and KV prefix, so that each question costs only its own tokens.
+   * Dispose of the scene when done; it holds the memory of its prefix once another picture is asked about.
+   */
+  async look(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Scene> {
+    const signal = this.#signal(options.signal);
+    return this.#guard(async () => {
+      const source = await readSource(this.#host, image, signal);
+      const pixels = await source.pixels(signal);
+      const encoded = await this.#runtime.enqueue(() => this.#runtime.encode(pixels, signal), signal);
+      return new Scene(this, encoded, (scene) => this.#runtime.release(scene));
+    });
+  }
+
+  /** Bytes in use by the backend. */
+  memory(): Promise<BackendMemory> {
+    return this.#guard(() => this.#runtime.memory());
+  }
+
+  /** Ends all work with `MODEL_DISPOSED`, stops the threads and frees the memory. */
+  async dispose(): Promise<void> {
+    if (this.#disposing.signal.aborted) return;
+    this.#disposing.abort();
+    this.#last = null;
+    await this.#runtime.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  async #answer(
+    image: ImageInput | Scene,
+    text: string,
+    options: AskOptions,
+    emit: (text: string) => void,
+  ): Promise<AnswerState> {
+    const signal = this.#signal(options.signal);
+    return this.#guard(async () => {
+      const start = performance.now();
+      // Everything that can be refused is refused before any work is done.
+      if (typeof text !== 'string') throw notText(text);
+      const question = this.#runtime.question(text, options);
+      const source = image instanceof Scene ? null : await readSource(this.#host, image, signal);
+
+      const asked = performance.now();
+      return this.#runtime.enqueue(async () => {
+        const queued = performance.now() - asked;
+        const { scene, decoded, fresh } = await this.#sceneOf(image, source, signal);
+        const result = await this.#runtime.answer(scene, question, emit, signal);
+        const { prefill, decode, tokens, reason } = result;
+        const { preprocess, vision, prefix } = scene.timings;
+        const cachedTokens = fresh ? 0 : scene.tokens;
+        const imageTokens = visualTokenCount(this.#runtime.config);
+        return {
+          usage: { promptTokens: question.promptTokens, imageTokens, cachedTokens, completionTokens: tokens },
+          timings: {
+            queued,
+            image: asked - start + decoded + (fresh ? preprocess : 0),
+            vision: fresh ? vision + prefix : 0,
+            prefill,
+            decode,
+            total: performance.now() - start,
+            // The first token comes out of the prefill.
+            tokensPerSecond: tokens > 1 ? ((tokens - 1) / decode) * 1000 : 0,
+          },
+          finishReason: reason,
+        };
+      }, signal);
+    });
+  }
+
+  /** The scene to answer about: the caller's, the last picture's when it is the same, or a new one. */
+  async #sceneOf(
+    image: ImageInput | Scene,
+    source: ImageSource | null,
+    signal: AbortSignal,
+  ): Promise<{ scene: Encoded; decoded: number; fresh: boolean }> {
+    if (image instanceof Scene) return { scene: image.encodedFor(this), decoded: 0, fresh: false };
+    if (!source) throw new Error('a picture has a source');
+    if (this.#last && sameSource(this.#last.source, source)) {
+      return { scene: this.#last.scene, decoded: 0, fresh: false };
+    }
+    const start = performance.now();
+    const pixels = await source.pixels(signal);
+    const decoded = performance.now() - start;
+    // Only one picture is remembered: the one before is let go before the cache is taken over.
+    if (this.#last) this.#runtime.release(this.#last.scene);
+    this.#last = null;
+    const scene = await this.#runtime.encode(pixels, signal);
+    this.#last = { source: { ...source, bytes: source.bytes.slice() }, scene };
+    return { scene, decoded, fresh: true };
+  }
+
+  #signal(signal: AbortSignal | undefined): AbortSignal {
+    return signal ? AbortSignal.any([signal, this.#disposing.signal]) : this.#disposing.signal;
+  }
+
+  /** Work on a disposed model fails as such, whatever it was doing. */
+  async #guard<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      if (this.#disposing.signal.aborted) throw disposed();
+      return await work();
+    } catch (error) {
+      if (error instanceof AbortedError && this.#disposing.signal.aborted) throw disposed(error);
+      throw error;
+    }
+  }
+}
+
+function disposed(cause?: unknown): DeviceError {
+  return new DeviceError({
+    code: 'MODEL_DISPOSED',
+    message: 'The model was disposed of.',
+    fix: 'Load it again to ask more.',
+    cause,
+  });
+}
+
+function notText(question: unknown): ArgumentError {
+  return new ArgumentError({
+    code: 'OPTION_INVALID',
+    message: `The question is ${typeof question}; it must be a string.`,
+    fix: 'Pass the question as text, as "What is in the picture?"',
+  });
+}

@@ -1,0 +1,46 @@
+import { DEVICES, type Device } from '../backends/index.ts';
+import { ArgumentError } from '../errors/index.ts';
+import type { GenerateOptions } from '../pipeline/generate.ts';
+
+export type { Device } from '../backends/index.ts';
+
+/** What `load` reports while it works. Bytes are of the weights; `fraction` is 0 to 1 over everything. */
+export interface LoadProgress {
+  readonly phase: 'files' | 'device' | 'weights' | 'compile' | 'ready';
+  readonly loaded: number;
+  readonly total: number;
+  readonly fraction: number;
+}
+
+export interface LoadOptions {
+  /** `auto` (the default) takes the best that works here; `model.info` says which and why. */
+  device?: Device;
+  /** Worker threads of the WASM backend; by default one a core. */
+  threads?: number;
+  /** Forces a build of the WASM kernels; by default the fastest that passes its self-test. */
+  kernels?: 'simd' | 'relaxed';
+  onProgress?: (progress: LoadProgress) => void;
+  signal?: AbortSignal;
+}
+
+/** How an answer is made; see {@link GenerateOptions}. All optional; the default is greedy. */
+export type AskOptions = GenerateOptions;
+
+/** @throws {ArgumentError} `OPTION_INVALID`. */
+export function checkLoadOptions(options: LoadOptions): void {
+  const { device, kernels } = options;
+  if (device !== undefined && !DEVICES.includes(device)) {
+    throw invalid('device', device, DEVICES);
+  }
+  if (kernels !== undefined && kernels !== 'simd' && kernels !== 'relaxed') {
+    throw invalid('kernels', kernels, ['simd', 'relaxed']);
+  }
+}
+
+function invalid(name: string, value: unknown, allowed: readonly string[]): ArgumentError {
+  return new ArgumentError({
+    code: 'OPTION_INVALID',
+    message: `${name} is ${JSON.stringify(value)}; it must be one of ${allowed.join(', ')}.`,
+    fix: `Leave ${name} out for the default.`,
+  });
+}

@@ -1,0 +1,23 @@
+/** The public surface of `@llava-sp/core`: for adapters, and for people who write one. */
+export { loadModel } from './api/load.ts';
+export { Model, type ModelInfo } from './api/model.ts';
+export { Scene } from './api/scene.ts';
+export { Answer, type Timings, type Usage } from './api/answer.ts';
+export type { ImageInput } from './api/image.ts';
+export type { AskOptions, Device, LoadOptions, LoadProgress } from './api/options.ts';
+export type { FinishReason, GenerateOptions } from './pipeline/generate.ts';
+export type { BackendMemory, BackendReport, Choice } from './backend/index.ts';
+export type { ModelConfig } from './models/config.ts';
+export type { ByteSource, DecodedImage, Host, ModelFiles, WorkerPort } from './host.ts';
+export { createImageDecoder, type ImageDecoder, type LoadWasm } from './image/decode.ts';
+export type { RawImage } from './image/pixels.ts';
+export { parseBoxes, paddedToSource, sourceToPadded, type Box } from './image/boxes.ts';
+export {
+  AbortedError,
+  ArgumentError,
+  DeviceError,
+  LlavaSpError,
+  LoadError,
+  UnsupportedError,
+  type ErrorCode,
+} from './errors/index.ts';

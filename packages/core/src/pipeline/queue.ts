@@ -1,0 +1,40 @@
+import { AbortedError, throwIfAborted } from '../errors/index.ts';
+
+/** Runs jobs one after another, in the order they came; a failed or aborted job does not disturb the next. */
+export class Queue {
+  #tail: Promise<void> = Promise.resolve();
+
+  /** Runs `job` when all earlier ones are done; a job aborted while it waits never starts. */
+  async run<T>(job: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    throwIfAborted(signal);
+    const before = this.#tail;
+    let finish = (): void => undefined;
+    this.#tail = new Promise((resolve) => (finish = resolve));
+    try {
+      await untilAborted(before, signal);
+    } catch (error) {
+      // Whoever comes next waits for those before this one.
+      void before.then(finish);
+      throw error;
+    }
+    try {
+      return await job();
+    } finally {
+      finish();
+    }
+  }
+}
+
+async function untilAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) return promise;
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(new AbortedError(signal.reason));
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

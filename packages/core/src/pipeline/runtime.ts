@@ -1,0 +1,161 @@
+import type { Backend, BackendMemory, KvSnapshot } from '../backend/index.ts';
+import { LoadError, throwIfAborted } from '../errors/index.ts';
+import type { Geometry } from '../image/boxes.ts';
+import { preprocess, type PreprocessorConfig } from '../image/preprocess.ts';
+import type { Pixels } from '../image/pixels.ts';
+import type { ModelConfig } from '../models/config.ts';
+import { visualTokenCount } from '../models/registry.ts';
+import { assemblePrompt, type ChatTemplate, type PromptTokens } from '../text/chat.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+import { Executables } from './executables.ts';
+import { generate, prepare, type Generated, type GenerateOptions, type Question } from './generate.ts';
+import { Queue } from './queue.ts';
+
+/** An image in the model: what questions on it share. */
+export interface Encoded {
+  readonly width: number;
+  readonly height: number;
+  readonly geometry: Geometry;
+  /** Tokens of the KV prefix: those before the image, and the image's. */
+  readonly tokens: number;
+  /** The DFI's attention map `[N, positions]`, row-major; `null` without a DFI. */
+  readonly attention: Float32Array | null;
+  /** Milliseconds. */
+  readonly timings: { readonly preprocess: number; readonly vision: number; readonly prefix: number };
+  /** The prefix, set aside when another image took the cache. */
+  snapshot: KvSnapshot | null;
+  released: boolean;
+}
+
+/** The parts of a loaded model. */
+export interface RuntimeParts {
+  readonly backend: Backend;
+  readonly config: ModelConfig;
+  readonly preprocessor: PreprocessorConfig;
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+}
+
+/**
+ * One model on one backend: a queue of work, and the KV cache that its images take turns in. An image's prefix stays in
+ * the cache until another image needs it; then it is set aside, and brought back when it is asked about again.
+ */
+export class Runtime {
+  readonly config: ModelConfig;
+  readonly #parts: RuntimeParts;
+  readonly #executables: Executables;
+  readonly #queue = new Queue();
+  /** Whose prefix the cache holds. */
+  #live: Encoded | null = null;
+
+  constructor(parts: RuntimeParts) {
+    this.#parts = parts;
+    this.config = parts.config;
+    this.#executables = new Executables(parts.backend, parts.config);
+  }
+
+  /** Compiles what every question needs. */
+  async warmUp(): Promise<void> {
+    await this.#executables.vision();
+    await this.#executables.prefix(this.#prompt('?').before.length);
+    await this.#executables.tokens(1);
+  }
+
+  /** Checks a question on a picture, before any work is done; see `assemblePrompt` and `prepare` for what it throws. */
+  question(text: string, options: GenerateOptions): Question {
+    return prepare(this.config, this.#prompt(text), options);
+  }
+
+  /** Runs one job when the earlier ones are done. */
+  enqueue<T>(job: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#queue.run(job, signal);
+  }
+
+  /** Encodes an image and leaves its prefix in the cache. To be called from a job. */
+  async encode(image: Pixels, signal?: AbortSignal): Promise<Encoded> {
+    const { backend, config, preprocessor } = this.#parts;
+    const start = performance.now();
+    const { pixels, geometry, width, height } = preprocess(image, preprocessor, config.imageAspectRatio);
+    const { imageSize } = config.vision;
+    if (width !== imageSize || height !== imageSize) {
+      throw new LoadError({
+        code: 'CONFIG_INVALID',
+        message: `preprocessor_config.json makes ${width} x ${height} pixels; config.json wants ${imageSize} x ${imageSize}.`,
+        fix: 'Use the preprocessor_config.json that belongs to this model.',
+      });
+    }
+    const preprocessed = performance.now();
+    const vision = await this.#executables.vision();
+    await this.#setAside();
+    const [attention] = await backend.run(vision, { inputs: { pixels }, signal });
+    const seen = performance.now();
+
+    const { before } = this.#prompt('?');
+    const prefix = await this.#executables.prefix(before.length);
+    await backend.run(prefix, { inputs: { ids: Uint32Array.from(before) }, pos: 0, signal });
+    const encoded: Encoded = {
+      width: image.width,
+      height: image.height,
+      geometry,
+      tokens: before.length + visualTokenCount(config),
+      // Copied: the backend uses the array again.
+      attention: attention?.slice() ?? null,
+      timings: {
+        preprocess: preprocessed - start,
+        vision: seen - preprocessed,
+        prefix: performance.now() - seen,
+      },
+      snapshot: null,
+      released: false,
+    };
+    this.#live = encoded;
+    return encoded;
+  }
+
+  /** Answers about an encoded image. To be called from a job. */
+  async answer(
+    scene: Encoded,
+    question: Question,
+    emit: (text: string) => void,
+    signal?: AbortSignal,
+  ): Promise<Generated> {
+    const { backend, config, tokenizer } = this.#parts;
+    throwIfAborted(signal);
+    if (this.#live !== scene) {
+      await this.#setAside();
+      if (!scene.snapshot) throw new Error('the image is neither in the cache nor set aside');
+      await backend.restoreCache(scene.snapshot);
+      this.#live = scene;
+    }
+    return generate(backend, this.#executables, config, tokenizer, scene.tokens, question, emit, signal);
+  }
+
+  /** The image will not be asked about any more. */
+  release(scene: Encoded): void {
+    scene.released = true;
+    scene.snapshot?.release();
+    scene.snapshot = null;
+    if (this.#live === scene) this.#live = null;
+  }
+
+  memory(): Promise<BackendMemory> {
+    return this.#parts.backend.memory();
+  }
+
+  dispose(): Promise<void> {
+    return this.#parts.backend.dispose();
+  }
+
+  #prompt(question: string): PromptTokens {
+    const content = [{ type: 'image' } as const, { type: 'text', text: question } as const];
+    return assemblePrompt(this.#parts.tokenizer, this.#parts.template, [{ role: 'user', content }]);
+  }
+
+  /** Keeps the prefix of the image in the cache, which is about to be overwritten. */
+  async #setAside(): Promise<void> {
+    const live = this.#live;
+    this.#live = null;
+    if (live && !live.released && !live.snapshot)
+      live.snapshot = await this.#parts.backend.saveCache(live.tokens);
+  }
+}

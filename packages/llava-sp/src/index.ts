@@ -1,0 +1,3 @@
+/** `llava-sp`: look at a picture and talk about it, on the user's own device. */
+export * from '@llava-sp/node';
+export { modelUrl as demoModel } from '@llava-sp/demo-model';
