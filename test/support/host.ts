@@ -5,8 +5,17 @@ import type { Host, WorkerPort } from '../../packages/core/src/host.ts';
 
 const kernels = new URL('../../wasm/dist/', import.meta.url);
 
+export interface TestHostOptions {
+  sharedMemory?: boolean;
+  /**
+   * Forces the form of the q4 matrix-vector kernel, which the backend takes by a measurement: both must be right, and a
+   * test must not depend on the day's timing.
+   */
+  q4Gemv?: 'linear_q4_gemv' | 'linear_q4_gemv_dot4';
+}
+
 /** Threads, and kernels straight from `wasm/dist`: what a backend needs of a host. Files and images are not offered. */
-export function createTestHost(options: { sharedMemory?: boolean } = {}): Host {
+export function createTestHost(options: TestHostOptions = {}): Host {
   const absent = (what: string) => () => Promise.reject(new Error(`the tests' host has no ${what}`));
   return {
     name: 'test',
@@ -16,14 +25,15 @@ export function createTestHost(options: { sharedMemory?: boolean } = {}): Host {
     readImage: absent('images'),
     decodeImage: absent('images'),
     readKernels: async (file) => new Uint8Array(await readFile(new URL(file, kernels))),
-    spawnWorker,
+    spawnWorker: () => spawnWorker(options.q4Gemv),
   };
 }
 
-function spawnWorker(): WorkerPort {
+function spawnWorker(q4Gemv: TestHostOptions['q4Gemv']): WorkerPort {
   const worker = new Worker(new URL('./worker.ts', import.meta.url));
   return {
-    post: (message, transfer = []) => worker.postMessage(message, transfer),
+    post: (message, transfer = []) =>
+      worker.postMessage(q4Gemv ? withChoice(message, q4Gemv) : message, transfer),
     onMessage: (listener) => {
       worker.on('message', listener);
     },
@@ -34,4 +44,9 @@ function spawnWorker(): WorkerPort {
       await worker.terminate();
     },
   };
+}
+
+function withChoice(message: unknown, q4Gemv: string): unknown {
+  const isInit = typeof message === 'object' && message !== null && 'choice' in message;
+  return isInit ? { ...message, choice: { q4Gemv } } : message;
 }

@@ -43,6 +43,12 @@ export function written(command: Command): Tensor[] {
   return [command.y];
 }
 
+/**
+ * Yardsticks end here: an activation's flat tail falls below f32's range (silu(-100) is -4e-42), where any number as
+ * small is as good as the other. (e^-88, about 6e-39, is the smallest the kernels make.)
+ */
+const smallest = 1e-28;
+
 export interface Difference {
   /** The largest and the mean absolute difference over the largest magnitude of `want`. */
   readonly largest: number;
@@ -52,14 +58,10 @@ export interface Difference {
 }
 
 /**
- * Compares values; `magnitude` replaces the largest magnitude of `want` as the yardstick, for results that cancel.
- * Outputs that are zero throughout must be met exactly.
+ * Compares values by the yardstick of the largest magnitude of `want`, or `size` where that is more: results that
+ * cancel, or are few, may all be small by chance.
  */
-export function difference(
-  got: ArrayLike<number>,
-  want: ArrayLike<number>,
-  magnitude = largestMagnitude(want),
-): Difference {
+export function difference(got: ArrayLike<number>, want: ArrayLike<number>, size = 0): Difference {
   if (got.length !== want.length) throw new RangeError(`${got.length} values, ${want.length} expected`);
   let largest = 0;
   let sum = 0;
@@ -74,8 +76,8 @@ export function difference(
     }
     sum += off;
   }
-  const unit = magnitude > 0 ? magnitude : 1e-300;
-  return { largest: largest === 0 ? 0 : largest / unit, mean: sum === 0 ? 0 : sum / unit / want.length, at };
+  const unit = Math.max(largestMagnitude(want), size, smallest);
+  return { largest: largest / unit, mean: sum / unit / want.length, at };
 }
 
 export function largestMagnitude(values: ArrayLike<number>): number {

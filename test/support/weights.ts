@@ -59,6 +59,10 @@ export function inMemory(
       scales: rows.scales && slice(rows.scales, begin, end),
       biases: rows.biases && slice(rows.biases, begin, end),
     }),
+    readScales: async (begin, end) => {
+      const parts = [rows.scales, rows.biases].map((bytes) => slice(bytes ?? new Uint8Array(), begin, end));
+      return new Uint8Array(await new Blob(parts).arrayBuffer());
+    },
   };
 }
 
