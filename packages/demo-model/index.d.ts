@@ -1,0 +1,2 @@
+/** Where the model's files lie: a folder URL, to be passed to `load`. */
+export declare const modelUrl: URL;

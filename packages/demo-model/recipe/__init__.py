@@ -1,0 +1,1 @@
+"""The recipe that trains the demo model: world, tasks, tokenizer, model, training, export, evaluation."""
