@@ -4,7 +4,13 @@ import { describe, expect, test } from 'vitest';
 import { ArgumentError, LlavaSpError, UnsupportedError } from '../../packages/core/src/errors/index.ts';
 import { createImageDecoder } from '../../packages/core/src/image/decode.ts';
 import { readHeader, sniff } from '../../packages/core/src/image/header.ts';
-import { checkSize, MAX_SIDE, pixelsFromRaw, type RawImage } from '../../packages/core/src/image/pixels.ts';
+import {
+  checkSize,
+  MAX_SIDE,
+  type Pixels,
+  pixelsFromRaw,
+  type RawImage,
+} from '../../packages/core/src/image/pixels.ts';
 import { loadCodec } from '../../packages/node/src/image/codecs.ts';
 import { avifOrientations } from './avif-orientations.ts';
 import { xorshift32 } from './sources.ts';
@@ -163,6 +169,32 @@ test('AVIF is turned and mirrored as its boxes say', async () => {
     expect(worst, `orientation ${orientation}`).toBeLessThanOrEqual(3);
   }
 });
+
+test('AVIF: every pair of a turn and a mirror', async () => {
+  const base = await decode(new Uint8Array(Buffer.from(avifOrientations[0].file, 'base64')));
+  // This file has both boxes: their values are patched.
+  const file = Buffer.from(avifOrientations[4].file, 'base64');
+  for (let angle = 0; angle < 4; angle++) {
+    for (let mirror = 0; mirror < 2; mirror++) {
+      file[file.indexOf('irot') + 4] = angle;
+      file[file.indexOf('imir') + 4] = mirror;
+      // By the definition: quarter turns counter-clockwise, then top and bottom (0) or left and right (1) swapped.
+      let rows = rowsOf(base);
+      for (let i = 0; i < angle; i++)
+        rows = rows[0].map((_, x) => rows.map((row) => row[row.length - 1 - x]));
+      rows = mirror === 0 ? rows.reverse() : rows.map((row) => row.reverse());
+      expect(rowsOf(await decode(file)), `angle ${angle}, mirror ${mirror}`).toEqual(rows);
+    }
+  }
+});
+
+function rowsOf({ data, width, height }: Pixels): string[][] {
+  return Array.from({ length: height }, (_, y) =>
+    Array.from({ length: width }, (_, x) =>
+      data.subarray((y * width + x) * 3, (y * width + x) * 3 + 3).join(),
+    ),
+  );
+}
 
 test('limits and signals', async () => {
   const bytes = read('png-rgb.png');
