@@ -19,7 +19,10 @@ export interface SamplingOptions {
 
 export interface Sample {
   readonly id: number;
-  /** Of this token among those left to choose from (greedy: among all), after penalty and temperature. */
+  /**
+   * Of this token among those left to choose from (greedy: among all), after penalty and temperature. Greedy computes it when
+   * it is read, which must be before the next token.
+   */
   readonly probability: number;
 }
 
@@ -53,8 +56,10 @@ export function createSampler(options: SamplingOptions, vocab: number): Sampler 
   const kept = new Uint32Array(vocab);
   const weights = new Float64Array(vocab);
   const marks = new Uint32Array(repetitionPenalty === 1 ? 0 : vocab);
-  const result = { id: 0, probability: 0 };
   let round = 0;
+  // In a typed array, because a number in a closure's variable is allocated anew whenever it changes.
+  const range = new Float64Array(3);
+  const [max, share, mass] = [0, 1, 2];
 
   /** Each token of the history once, however often it came. */
   const penalise = (history: ArrayLike<number>): void => {
@@ -68,81 +73,84 @@ export function createSampler(options: SamplingOptions, vocab: number): Sampler 
   };
 
   /** Moves the most likely tokens from the heap to `kept` until `done` says so of the next; returns how many. */
-  const take = (done: (count: number, score: number) => boolean): number => {
+  const take = (done: (count: number, id: number) => boolean): number => {
     for (let i = 0; i < vocab; i++) heap[i] = i;
     heapify(heap, scores);
     let count = 0;
-    while (count < vocab && !done(count, scores[heap[0]])) {
+    while (count < vocab && !done(count, heap[0])) {
       kept[count++] = heap[0];
       heap[0] = heap[vocab - count];
       sink(heap, scores, 0, vocab - count);
     }
     return count;
   };
-
-  // The two conditions of `take`, made once so that a token allocates no closure.
-  const pastTopK = (count: number, score: number): boolean => count >= topK && score < scores[kept[topK - 1]];
-  let max = 0;
-  let share = 0;
-  let mass = 0;
-  const pastTopP = (_count: number, score: number): boolean => {
-    if (mass >= share) return true;
-    mass += Math.exp(score - max);
+  const pastTopK = (count: number, id: number): boolean =>
+    count >= topK && scores[id] < scores[kept[topK - 1]];
+  const pastTopP = (_count: number, id: number): boolean => {
+    if (range[mass] >= range[share]) return true;
+    range[mass] += Math.exp(scores[id] - range[max]);
     return false;
   };
 
   /** Fills `kept` with the tokens left to choose from. */
   const filter = (): number => {
-    let count: number;
-    mass = 0;
+    let count = vocab;
+    range[mass] = 0;
     if (topK > 0 && topK < vocab) {
       count = take(pastTopK);
       if (topP < 1) {
-        let total = 0;
-        for (let i = 0; i < count; i++) total += Math.exp(scores[kept[i]] - max);
-        share = topP * total;
+        range[share] = 0;
+        for (let i = 0; i < count; i++) range[share] += topP * Math.exp(scores[kept[i]] - range[max]);
         let cut = 0;
-        while (cut < count && !pastTopP(cut, scores[kept[cut]])) cut++;
+        while (cut < count && !pastTopP(cut, kept[cut])) cut++;
         count = cut;
       }
     } else if (topP < 1) {
-      share = topP * sumExp(scores, max);
+      range[share] = topP * sumExp(scores, range[max]);
       count = take(pastTopP);
     } else {
       for (let i = 0; i < vocab; i++) kept[i] = i;
-      count = vocab;
     }
     if (minP === 0) return count;
     let likely = 0;
-    for (let i = 0; i < count; i++) if (Math.exp(scores[kept[i]] - max) >= minP) kept[likely++] = kept[i];
+    for (let i = 0; i < count; i++) {
+      if (Math.exp(scores[kept[i]] - range[max]) >= minP) kept[likely++] = kept[i];
+    }
     return likely;
   };
 
   const draw = (count: number): void => {
     let sum = 0;
-    for (let i = 0; i < count; i++) sum += weights[i] = Math.exp(scores[kept[i]] - max);
+    for (let i = 0; i < count; i++) sum += weights[i] = Math.exp(scores[kept[i]] - range[max]);
     let rest = uniform() * sum;
     let pick = 0;
     while (pick < count - 1 && (rest -= weights[pick]) >= 0) pick++;
     // Rounding may carry the draw onto a last token that can't be chosen.
     while (weights[pick] === 0) pick--;
     result.id = kept[pick];
-    result.probability = weights[pick] / sum;
+    chosen[0] = weights[pick] / sum;
+  };
+
+  // NaN until someone asks: greedy needs no exponentials over the vocabulary, which cost more than all the rest.
+  const chosen = new Float64Array(1);
+  const result = {
+    id: 0,
+    get probability(): number {
+      if (Number.isNaN(chosen[0])) chosen[0] = 1 / sumExp(scores, scores[result.id]);
+      return chosen[0];
+    },
   };
 
   return {
     seed,
     sample(logits, history) {
-      requireFinite(logits, vocab);
-      for (let i = 0; i < vocab; i++) scores[i] = logits[i];
+      copyFinite(logits, scores);
       if (repetitionPenalty !== 1) penalise(history);
-      if (temperature === 0) {
-        result.id = argmax(scores);
-        result.probability = 1 / sumExp(scores, scores[result.id]);
-        return result;
-      }
+      result.id = argmax(scores);
+      chosen[0] = NaN;
+      if (temperature === 0) return result;
       for (let i = 0; i < vocab; i++) scores[i] /= temperature;
-      max = scores[argmax(scores)];
+      range[max] = scores[result.id];
       draw(filter());
       return result;
     },
@@ -150,14 +158,16 @@ export function createSampler(options: SamplingOptions, vocab: number): Sampler 
 }
 
 /** A silent wrong answer is worse than none: argmax over NaN would give token 0 for ever. */
-function requireFinite(logits: Float32Array, vocab: number): void {
-  let possible = 0;
-  for (let i = 0; i < vocab; i++) {
+function copyFinite(logits: Float32Array, scores: Float64Array): void {
+  let possible = false;
+  for (let i = 0; i < scores.length; i++) {
+    const logit = logits[i];
     // False for NaN, +infinity, and a value that is not there.
-    if (!(logits[i] < Infinity)) return notFinite(`logit ${i} is ${logits[i]}`);
-    if (logits[i] > -Infinity) possible++;
+    if (!(logit < Infinity)) notFinite(`logit ${i} is ${logit}`);
+    possible ||= logit > -Infinity;
+    scores[i] = logit;
   }
-  if (possible === 0) notFinite('no token is possible');
+  if (!possible) notFinite('no token is possible');
 }
 
 function notFinite(what: string): never {

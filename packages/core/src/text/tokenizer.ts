@@ -13,7 +13,7 @@ export interface Tokenizer {
   encode(text: string): number[];
   /**
    * The same text, marked so that `encode` takes special tokens spelt in it (`<image>`, `</s>`) for plain characters.
-   * The mark is U+FDD0, a code point that Unicode reserves for a program's own use; it is dropped from the input.
+   * The mark is U+FDD0, a code point that Unicode reserves for a program's own use; none of them reaches the model.
    */
   escape(text: string): string;
   /** The text without the marks that `escape` put in. */
@@ -134,7 +134,7 @@ function libraryConfig(config: Json): object {
 function createEscape(specials: ReadonlySet<string>): (text: string) => string {
   const contents = [...specials].filter((content) => content !== '');
   return (text) => {
-    let escaped = text.replaceAll(mark, '');
+    let escaped = text;
     // A special token of one character can't be broken up: it is left out.
     for (const content of contents) if (content.length === 1) escaped = escaped.replaceAll(content, '');
     const cuts = new Set<number>();
