@@ -46,7 +46,7 @@ export class Answer implements AsyncIterable<string> {
   #state: AnswerState = NOTHING;
   #ended = false;
   #cancelled = false;
-  #error: unknown = null;
+  #error: Error | null = null;
   #wake: (() => void)[] = [];
 
   /**
@@ -120,7 +120,7 @@ export class Answer implements AsyncIterable<string> {
     } catch (error) {
       if (this.#cancelled && error instanceof AbortedError)
         this.#state = { ...this.#state, finishReason: 'cancelled' };
-      else this.#error = error;
+      else this.#error = error instanceof Error ? error : new Error(String(error));
     }
     this.#ended = true;
     this.#notify();

@@ -125,7 +125,7 @@ const activations: Readonly<Record<string, Activation>> = {
 /**
  * Reads an on-device `config.json`, already parsed from JSON.
  *
- * Defaults, those of Hugging Face: `vision_feature_layer` -2, `image_aspect_ratio` "pad", `num_key_value_heads` =
+ * Defaults, those of Hugging Face: `vision_feature_layer` -2, `image_aspect_ratio` "original" (no padding, as in LLaVA's own code), `num_key_value_heads` =
  * `num_attention_heads`, `head_dim` = `hidden_size / num_attention_heads`, `layer_norm_eps` 1e-5, `rms_norm_eps` 1e-5,
  * `rope_theta` 10000, `tie_word_embeddings` and `attention_bias` false, `num_channels` 3, activations quick_gelu
  * (vision), silu (text) and gelu (projector), detail `stride` 2. `image_aspect_ratio` "square" is LLaVA's other name for
@@ -156,7 +156,9 @@ export function parseModelConfig(json: unknown): ModelConfig {
     imageToken: config.integer('image_token_index', { min: 0, max: text.vocab - 1 }),
     visionFeatureLayer,
     imageAspectRatio:
-      config.oneOf('image_aspect_ratio', ['pad', 'original', 'square'], 'pad') === 'pad' ? 'pad' : 'original',
+      config.oneOf('image_aspect_ratio', ['pad', 'original', 'square'], 'original') === 'pad'
+        ? 'pad'
+        : 'original',
     projectorAct: activation(config, 'projector_hidden_act', 'gelu'),
     vision,
     text,

@@ -2,7 +2,7 @@ import { LoadError } from '../errors/index.ts';
 import { checkShape, floatFormat } from './quantization.ts';
 import type { WeightStore } from './store.ts';
 
-type FloatFormat = 'f32' | 'f16' | 'bf16';
+export type FloatFormat = 'f32' | 'f16' | 'bf16';
 
 /**
  * Reads a small float tensor (a norm, a bias) of exactly `shape` as float32, row-major.

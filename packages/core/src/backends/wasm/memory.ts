@@ -21,7 +21,7 @@ export class PrivateMemory {
   }
 
   get buffer(): ArrayBuffer {
-    return this.memory.buffer as ArrayBuffer;
+    return this.memory.buffer;
   }
 
   get used(): number {

@@ -51,7 +51,7 @@ function measure(
     return at;
   };
   const run = <T extends KernelName>(kernel: T, args: KernelArgs[T]): number => {
-    const words = encode({ kernel, args: args as unknown as Record<string, number> }, () => 0);
+    const words = encode({ kernel, args: args }, () => 0);
     const at = put(new Uint8Array(Uint32Array.from(words).buffer));
     const start = performance.now();
     kernels.run(at, 1);

@@ -1,10 +1,10 @@
-import { AbortedError, ArgumentError, DeviceError, LoadError, UnsupportedError } from '../../errors/index.ts';
+import { ArgumentError, DeviceError, LoadError, UnsupportedError } from '../../errors/index.ts';
 import type { Host, WorkerPort } from '../../host.ts';
 import type { Reply, Request, SerialisedError } from './protocol.ts';
 
 interface Waiting {
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
 }
 
 /** The worker threads, and the requests that wait for their answers. */
@@ -83,14 +83,18 @@ export class ThreadPool {
   }
 }
 
-const FAMILIES = { AbortedError, ArgumentError, DeviceError, LoadError, UnsupportedError };
-
 function revive({ family, code, message, fix, stack }: SerialisedError): Error {
-  const cause = stack === undefined ? undefined : new Error(stack);
-  if (family === 'AbortedError') return new AbortedError(cause);
-  const known = Object.entries(FAMILIES).find(([name]) => name === family);
-  const Family = known && known[0] !== 'AbortedError' ? (known[1] as typeof DeviceError) : DeviceError;
-  return new Family({ code, message, fix, cause });
+  const details = { code, message, fix, cause: stack === undefined ? undefined : new Error(stack) };
+  switch (family) {
+    case 'ArgumentError':
+      return new ArgumentError(details);
+    case 'LoadError':
+      return new LoadError(details);
+    case 'UnsupportedError':
+      return new UnsupportedError(details);
+    default:
+      return new DeviceError(details);
+  }
 }
 
 function asError(value: unknown): Error {

@@ -1,0 +1,66 @@
+#!/usr/bin/env node
+/** The command line: `llava-sp ask IMAGE QUESTION` and `llava-sp info`. */
+import { readFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { ask } from './cli/ask.ts';
+import { info } from './cli/info.ts';
+import { EXIT, help, report, UsageError } from './cli/usage.ts';
+
+const options = {
+  model: { type: 'string', short: 'm' },
+  device: { type: 'string', short: 'd' },
+  threads: { type: 'string', short: 't' },
+  'max-tokens': { type: 'string' },
+  temperature: { type: 'string' },
+  seed: { type: 'string' },
+  json: { type: 'boolean' },
+  stats: { type: 'boolean' },
+  quiet: { type: 'boolean', short: 'q' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'v' },
+} as const;
+
+export type Flags = ReturnType<typeof parse>['values'];
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true, strict: true });
+  } catch (cause) {
+    throw new UsageError(cause instanceof Error ? cause.message : String(cause));
+  }
+}
+
+async function version(): Promise<string> {
+  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parse(process.argv.slice(2));
+  const [command, ...rest] = positionals;
+  if (values.version) {
+    console.log(await version());
+
+    return EXIT.ok;
+  }
+  if (values.help || command === 'help') {
+    console.log(help);
+    return EXIT.ok;
+  }
+  switch (command) {
+    case 'ask':
+      return ask(rest, values);
+    case 'info':
+      return info(rest, values);
+    case undefined:
+      throw new UsageError('a command is missing');
+    default:
+      throw new UsageError(`there is no command "${command}"`);
+  }
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.exitCode = report(error, process.argv.includes('--json'));
+}

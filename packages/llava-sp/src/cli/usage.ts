@@ -1,0 +1,75 @@
+import {
+  AbortedError,
+  ArgumentError,
+  DeviceError,
+  LlavaSpError,
+  LoadError,
+  UnsupportedError,
+} from '@llava-sp/node';
+
+/** Documented in the help below and the README: scripts depend on them. */
+export const EXIT = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  input: 3,
+  unsupported: 4,
+  device: 5,
+  interrupted: 130,
+} as const;
+
+export const help = `llava-sp: look at a picture and talk about it, on this device
+
+  llava-sp ask IMAGE QUESTION    the answer on stdout, as it comes
+  llava-sp info                  what would run here, and why
+
+options
+  -m, --model DIR       a model folder (default: the demo model, coloured shapes)
+  -d, --device NAME     auto, wasm or webgpu (default: auto)
+  -t, --threads N       worker threads (default: one a core)
+      --max-tokens N    longest answer, in tokens
+      --temperature T   0 is greedy (default)
+      --seed N          for temperatures above 0
+      --json            one JSON object on stdout instead of text
+      --stats           tokens and times on stderr
+  -q, --quiet           no progress bar
+  -h, --help, -v, --version
+
+exit codes
+  0 answered   1 failed   2 wrong usage   3 image, model or option that can't be used
+  4 not supported here   5 device failed or out of memory   130 interrupted`;
+
+/** The command line itself is wrong. */
+export class UsageError extends Error {}
+
+/** Prints an error on stderr and gives its exit code. */
+export function report(error: unknown, json: boolean): number {
+  const known = error instanceof LlavaSpError ? error : null;
+  const message = error instanceof Error ? error.message : String(error);
+  if (json) {
+    const code = known?.code ?? (error instanceof UsageError ? 'USAGE' : 'UNKNOWN');
+    console.log(JSON.stringify({ error: { code, message, fix: known?.fix ?? null } }));
+  }
+  if (error instanceof UsageError) console.error(`llava-sp: ${message}\n\n${help}`);
+  else if (known) console.error(`llava-sp: ${message}\n  ${known.fix} [${known.code}]`);
+  else console.error(error);
+  return exitCode(error);
+}
+
+function exitCode(error: unknown): number {
+  if (error instanceof UsageError) return EXIT.usage;
+  if (error instanceof AbortedError) return EXIT.interrupted;
+  if (error instanceof ArgumentError || error instanceof LoadError) return EXIT.input;
+  if (error instanceof UnsupportedError) return EXIT.unsupported;
+  if (error instanceof DeviceError) return EXIT.device;
+  return EXIT.failure;
+}
+
+/** A number given as text. */
+export function numberOption(name: string, value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (value.trim() === '' || Number.isNaN(number))
+    throw new UsageError(`--${name} wants a number, not "${value}"`);
+  return number;
+}

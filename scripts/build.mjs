@@ -1,0 +1,7 @@
+// Builds all packages, in the order of their dependencies, each with its own tsup.config.ts.
+import { run } from './run.mjs';
+
+await run('node', ['packages/core/scripts/gen-kernels.mjs']);
+for (const name of ['core', 'node', 'llava-sp']) {
+  await run('tsup', ['--silent'], { cwd: `packages/${name}` });
+}
