@@ -13,6 +13,8 @@ interface Golden {
   messages: ChatMessage[];
   prompt_ids: number[];
   image_token_id: number;
+  greedy_tokens: number[];
+  answer: string;
   chat: { messages: ChatMessage[]; add_generation_prompt: boolean; text: string }[];
   tokenize: { text: string; ids: number[]; decoded: string }[];
 }
@@ -29,6 +31,12 @@ describe.each(['cropping', 'pooling', 'plain'])('the golden model %s, against Hu
       expect(tokenizer.encode(text), text).toEqual(ids);
       expect(tokenizer.decode(ids), text).toBe(decoded);
     }
+  });
+
+  test('an answer of random bytes decodes the same, token by token', () => {
+    const detokenizer = tokenizer.detokenizer();
+    const pieces = golden.greedy_tokens.map((id) => detokenizer.push(id));
+    expect(pieces.join('') + detokenizer.flush()).toBe(golden.answer);
   });
 
   test('conversations render the same', () => {
