@@ -11,7 +11,16 @@ export type { ModelConfig } from './models/config.ts';
 export type { ByteSource, DecodedImage, Host, ModelFiles, WorkerPort } from './host.ts';
 export { createImageDecoder, type ImageDecoder, type LoadWasm } from './image/decode.ts';
 export type { RawImage } from './image/pixels.ts';
-export { parseBoxes, paddedToSource, sourceToPadded, type Box } from './image/boxes.ts';
+export {
+  formatBox,
+  inputToSource,
+  paddedToSource,
+  parseBoxes,
+  sourceToInput,
+  sourceToPadded,
+  type Box,
+  type Geometry,
+} from './image/boxes.ts';
 export {
   AbortedError,
   ArgumentError,

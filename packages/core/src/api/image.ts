@@ -16,7 +16,11 @@ export interface ImageSource {
   pixels(signal?: AbortSignal): Promise<Pixels>;
 }
 
-/** @throws {ArgumentError} `IMAGE_MISSING`, `IMAGE_INVALID`; LoadError `FILE_UNREADABLE`. */
+/**
+ * Arrays are copied: a question may wait its turn while the caller draws the next frame into the same one.
+ *
+ * @throws {ArgumentError} `IMAGE_MISSING`, `IMAGE_INVALID`; LoadError `FILE_UNREADABLE`.
+ */
 export async function readSource(host: Host, image: ImageInput, signal?: AbortSignal): Promise<ImageSource> {
   if (image === undefined || image === null || image === '') {
     throw new ArgumentError({
@@ -28,10 +32,11 @@ export async function readSource(host: Host, image: ImageInput, signal?: AbortSi
   if (typeof image === 'string' || image instanceof URL || image instanceof Blob) {
     return encoded(host, await host.readImage(image, signal));
   }
-  if (image instanceof ArrayBuffer) return encoded(host, new Uint8Array(image));
-  if (image instanceof Uint8Array) return encoded(host, image);
+  if (image instanceof ArrayBuffer) return encoded(host, new Uint8Array(image.slice(0)));
+  if (image instanceof Uint8Array) return encoded(host, image.slice());
   if (typeof image === 'object' && 'data' in image) {
-    const pixels = pixelsFromRaw(image);
+    const { data, ...size } = pixelsFromRaw(image);
+    const pixels = { data: data.slice(), ...size };
     const key = `raw ${pixels.width} ${pixels.height}`;
     return { bytes: pixels.data, key, pixels: () => Promise.resolve(pixels) };
   }

@@ -11,7 +11,7 @@ import { createChatTemplate } from '../text/chat.ts';
 import { createTokenizer } from '../text/tokenizer.ts';
 import { openWeights } from '../weights/store.ts';
 import { Model } from './model.ts';
-import { checkLoadOptions, type LoadOptions, type LoadProgress } from './options.ts';
+import { checkLoadOptions, withContext, type LoadOptions, type LoadProgress } from './options.ts';
 
 /** Far more than any tokenizer's file has. */
 const MAX_JSON_BYTES = 200 << 20;
@@ -34,7 +34,8 @@ export async function loadModel(host: Host, source: string | URL, options: LoadO
   throwIfAborted(signal);
   report('files', 0);
   const files = await host.openModel(source, signal);
-  const config = parseModelConfig(await readJson(files, 'config.json', signal));
+  const stored = parseModelConfig(await readJson(files, 'config.json', signal));
+  const config = withContext(stored, options.context);
   const preprocessor = parsePreprocessor(await readJson(files, 'preprocessor_config.json', signal));
   const tokenizerConfig = await readJson(files, 'tokenizer_config.json', signal);
   const tokenizer = createTokenizer(await readJson(files, 'tokenizer.json', signal), tokenizerConfig);

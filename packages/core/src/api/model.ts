@@ -144,7 +144,7 @@ export class Model {
     if (this.#last) this.#runtime.release(this.#last.scene);
     this.#last = null;
     const scene = await this.#runtime.encode(pixels, signal);
-    this.#last = { source: { ...source, bytes: source.bytes.slice() }, scene };
+    this.#last = { source, scene };
     return { scene, decoded, fresh: true };
   }
 

@@ -1,5 +1,6 @@
 import { DEVICES, type Device } from '../backends/index.ts';
 import { ArgumentError } from '../errors/index.ts';
+import type { ModelConfig } from '../models/config.ts';
 import type { GenerateOptions } from '../pipeline/generate.ts';
 
 export type { Device } from '../backends/index.ts';
@@ -19,6 +20,11 @@ export interface LoadOptions {
   threads?: number;
   /** Forces a build of the WASM kernels; by default the fastest that passes its self-test. */
   kernels?: 'simd' | 'relaxed';
+  /**
+   * Most tokens of image, question and answer together; the KV cache is allocated for so many. By default the model's
+   * own context, at most 4096.
+   */
+  context?: number;
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
 }
@@ -35,6 +41,22 @@ export function checkLoadOptions(options: LoadOptions): void {
   if (kernels !== undefined && kernels !== 'simd' && kernels !== 'relaxed') {
     throw invalid('kernels', kernels, ['simd', 'relaxed']);
   }
+}
+
+/** What the KV cache is made for when the caller does not say: longer contexts cost memory that few answers need. */
+const DEFAULT_CONTEXT = 4096;
+
+/** The configuration with the context that the caller asked for. */
+export function withContext(config: ModelConfig, context: number | undefined): ModelConfig {
+  const { text } = config;
+  if (context !== undefined && !(Number.isInteger(context) && context >= 1 && context <= text.context)) {
+    throw new ArgumentError({
+      code: 'OPTION_INVALID',
+      message: `context is ${context}; it must be a whole number of tokens, at most the model's ${text.context}.`,
+      fix: 'Leave context out for the default.',
+    });
+  }
+  return { ...config, text: { ...text, context: context ?? Math.min(text.context, DEFAULT_CONTEXT) } };
 }
 
 function invalid(name: string, value: unknown, allowed: readonly string[]): ArgumentError {
