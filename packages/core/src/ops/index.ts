@@ -1,4 +1,5 @@
 export * from './types.ts';
+export * from './operands.ts';
 export * from './recorder.ts';
 export * from './linear.ts';
 export * from './layer_norm.ts';

@@ -1,3 +1,4 @@
+import { operands } from './operands.ts';
 import type { Command, DType, KvCacheRef, Program, Storage, Tensor, WeightRef } from './types.ts';
 
 /** A shape that an op can't take: a mistake in model code, never in user input. */
@@ -79,16 +80,31 @@ export class Recorder {
     this.#commands.push(command);
   }
 
+  /** The recorded program, without the commands whose results nobody reads. */
   finish(): Program {
     return {
       name: this.name,
       storages: this.#storages,
-      commands: this.#commands,
+      commands: this.#needed(),
       inputs: this.#inputs,
       outputs: this.#outputs,
       weights: [...this.#weights.values()],
       caches: [...this.#caches.values()],
     };
+  }
+
+  /** As the end of the last layer, when only its keys and values are wanted. */
+  #needed(): Command[] {
+    const read = new Set<number>();
+    const kept: Command[] = [];
+    for (const command of this.#commands.toReversed()) {
+      const { reads, writes } = operands(command);
+      const lasting = writes.some((t) => this.#storages[t.storage].kind !== 'scratch' || read.has(t.storage));
+      if (command.op !== 'kv_write' && !lasting) continue;
+      for (const t of reads) read.add(t.storage);
+      kept.push(command);
+    }
+    return kept.reverse();
   }
 
   #weight(ref: WeightRef): WeightRef {
