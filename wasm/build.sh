@@ -39,9 +39,15 @@ if [ $missing = 1 ]; then echo 'wasm/install-toolchain.sh installs the Debian pa
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/bin" "$out"
-# npm's binaryen is newer than Debian's, which does not know the final relaxed opcodes
+# npm's binaryen is newer than Debian's, which does not know the final relaxed opcodes. Its optimiser stays off (-O is dropped):
+# it sinks every sum of a tile to its use, as one long chain, and undoes the order that PIN keeps (include/simd.h); the GEMM
+# loses a third by that. clang's -O3 has done the work by then.
 for tool in wasm-opt wasm-metadce; do
-  printf '#!/bin/sh\nexec node "%s/%s" "$@"\n' "$binaryen" "$tool" >"$work/bin/$tool"
+  cat >"$work/bin/$tool" <<TOOL
+#!/bin/sh
+for arg; do shift; case \$arg in -O*) ;; *) set -- "\$@" "\$arg" ;; esac; done
+exec node "$binaryen/$tool" "\$@"
+TOOL
   chmod +x "$work/bin/$tool"
 done
 cat >"$work/config.py" <<CONFIG
@@ -65,7 +71,7 @@ for variant in simd relaxed; do
     -sSTANDALONE_WASM -sWASM_BIGINT -sIMPORTED_MEMORY -sALLOW_MEMORY_GROWTH -sINITIAL_MEMORY=1MB -sMAXIMUM_MEMORY=4GB -sTOTAL_STACK=64KB \
     -sERROR_ON_UNDEFINED_SYMBOLS=0 -Wl,--no-stack-first -Wl,--export=__heap_base
   "$work/bin/wasm-opt" --enable-simd --enable-relaxed-simd --enable-bulk-memory --enable-sign-ext --enable-mutable-globals \
-    --enable-nontrapping-float-to-int --strip-producers --strip-target-features "$work/$variant.wasm" \
+    --enable-nontrapping-float-to-int --vacuum --dce --coalesce-locals --reorder-locals --strip-producers --strip-target-features "$work/$variant.wasm" \
     $([ $names = 1 ] && echo -g) -o "$out/kernels.$variant.wasm"
 done
 ls -l "$out"/kernels.*.wasm

@@ -6,7 +6,6 @@
 #define LLAVA_SP_ATTENTION_H
 #include "math.h"
 
-#define UNROLL _Pragma("clang loop unroll(full)")
 #define KEYS 64
 #define MAX_D 512
 #define NEG_INF (-__builtin_inff())

@@ -5,35 +5,37 @@
 #include "epilogue.h"
 #include "packed.h"
 
-#define UNROLL _Pragma("clang loop unroll(full)")
 #define X_EXPONENT 64 /* raw f16 is 2^-112 of its value: x carries 2^64 of that, the result the rest */
 
-INLINE v128_t load_weights(const uint8_t *p, uint32_t i, const int f16) { return f16 ? load4_f16_raw(p + i * 8) : load(p + i * 16); }
+INLINE v128_t load_weights(const uint8_t *p, uint32_t i, const int f16, v128_t f16_mask) {
+  return f16 ? load4_f16_raw(p + i * 8, f16_mask) : load(p + i * 16);
+}
 
+#define STREAMS 4
+
+/* One row against row block i of each of the four streams; one stream is read as four equal ones (see linear_q.h). */
 INLINE void gemv_f_row(const uint8_t *w, const struct packed_geometry *geo, const float *x, uint32_t k, uint32_t i, uint32_t row,
-                       const struct epilogue *e, const int f16, const int streams) {
-  v128_t f[8];
-  const uint8_t *p[4];
-  UNROLL for (int s = 0; s < streams; s++) {
-    p[s] = w + (size_t)s * geo->stream_bytes + (size_t)i * geo->block_bytes;
+                       const struct epilogue *e, const int f16) {
+  v128_t f[2 * STREAMS], mask = HELD(f16_mask), up = HELD(two_64);
+  const uint8_t *p[STREAMS];
+  UNROLL for (int s = 0; s < STREAMS; s++) {
+    p[s] = w + (geo->streams == 1 ? 0 : (size_t)s * geo->stream_bytes) + (size_t)i * geo->block_bytes;
     f[2 * s] = zero(), f[2 * s + 1] = zero();
   }
   for (uint32_t kk = 0; kk < k; kk++) {
     v128_t xv = splat_f32(x + kk);
-    if (f16) xv = wasm_f32x4_mul(xv, wasm_f32x4_const_splat(0x1p64f));
-    UNROLL for (int s = 0; s < streams; s++) {
-      f[2 * s] = fma_f32x4(load_weights(p[s], 0, f16), xv, f[2 * s]);
-      f[2 * s + 1] = fma_f32x4(load_weights(p[s], 1, f16), xv, f[2 * s + 1]);
+    if (f16) xv = wasm_f32x4_mul(xv, up);
+    UNROLL for (int s = 0; s < STREAMS; s++) {
+      f[2 * s] = fma_f32x4(load_weights(p[s], 0, f16, mask), xv, f[2 * s]);
+      f[2 * s + 1] = fma_f32x4(load_weights(p[s], 1, f16, mask), xv, f[2 * s + 1]);
       p[s] += f16 ? 16 : 32;
     }
   }
-  UNROLL for (int s = 0; s < streams; s++) {
+  float sums[STREAMS * 8];
+  UNROLL for (int s = 0; s < 2 * STREAMS; s++) store(sums + s * 4, f[s]);
+  for (uint32_t s = 0; s < geo->streams; s++) {
     uint32_t col = (s * geo->per_stream + i) * 8;
-    if (f16) {
-      v128_t factor = wasm_f32x4_const_splat(0x1p48f);
-      f[2 * s] = wasm_f32x4_mul(f[2 * s], factor), f[2 * s + 1] = wasm_f32x4_mul(f[2 * s + 1], factor);
-    }
-    if (col < e->n) epilogue8(e, row, col, f[2 * s], f[2 * s + 1]);
+    if (col < e->n) epilogue8(e, row, col, sums + s * 8, f16 ? 0x1p48f : 1.0f);
   }
 }
 
@@ -42,11 +44,8 @@ INLINE void gemv_f(const struct linear_f32_gemv_args *a, const int f16) {
   struct epilogue e = EPILOGUE(a);
   const uint8_t *w = (const uint8_t *)a->w + sizeof(struct packed_header);
   for (uint32_t i = 0; i < geo.per_stream; i++)
-    for (uint32_t r = 0; r < a->rows; r++) {
-      const float *x = (const float *)a->x + (size_t)r * a->ldx;
-      if (geo.streams == 4) gemv_f_row(w, &geo, x, a->k, i, r, &e, f16, 4);
-      else gemv_f_row(w, &geo, x, a->k, i, r, &e, f16, 1);
-    }
+    for (uint32_t r = 0; r < a->rows; r++)
+      gemv_f_row(w, &geo, (const float *)a->x + (size_t)r * a->ldx, a->k, i, r, &e, f16);
 }
 
 #define KC 512    /* a panel of 8 weight rows x KC as f32 (16 KB) stays in the first cache */
@@ -84,16 +83,16 @@ INLINE void gemm_f(const struct linear_f32_gemm_args *a, float *panel_buffer, fl
         uint32_t kc = a->k - k0 < KC ? a->k - k0 : KC;
         const float *panel = (const float *)w + (size_t)k0 * 8;
         if (f16) {
-          v128_t factor = wasm_f32x4_const_splat(0x1p112f);
+          v128_t factor = HELD(two_112), mask = HELD(f16_mask);
           for (uint32_t i = 0; i < kc * 2; i++)
-            store(panel_buffer + i * 4, wasm_f32x4_mul(load4_f16_raw(w + (size_t)k0 * 16 + i * 8), factor));
+            store(panel_buffer + i * 4, wasm_f32x4_mul(load4_f16_raw(w + (size_t)k0 * 16 + i * 8, mask), factor));
           panel = panel_buffer;
         }
         uint32_t r = 0;
         for (; r + 4 <= rows; r += 4) gemm_f_tile(panel, x0 + (size_t)r * a->ldx + k0, a->ldx, kc, partial + r * 8, k0 == 0, 4);
         for (; r < rows; r++) gemm_f_tile(panel, x0 + (size_t)r * a->ldx + k0, a->ldx, kc, partial + r * 8, k0 == 0, 1);
       }
-      for (uint32_t r = 0; r < rows; r++) epilogue8(&e, r0 + r, block * 8, load(partial + r * 8), load(partial + r * 8 + 4));
+      for (uint32_t r = 0; r < rows; r++) epilogue8(&e, r0 + r, block * 8, partial + r * 8, 1.0f);
     }
   }
 }

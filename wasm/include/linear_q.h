@@ -10,7 +10,6 @@
 #include "epilogue.h"
 #include "packed.h"
 
-#define UNROLL _Pragma("clang loop unroll(full)")
 
 /* The activation array that block_dot reads, in bytes: int8 codes (1 a value) or int16 codes (2). */
 INLINE const uint8_t *act_codes(struct act_q8 q, const int bits) {
@@ -18,56 +17,66 @@ INLINE const uint8_t *act_codes(struct act_q8 q, const int bits) {
 }
 INLINE uint32_t act_code_bytes(const int bits) { return bits == 4 ? Q4_ACT_BYTES : 2; }
 
+struct masks {
+  v128_t code, f16;
+};
+INLINE struct masks held_masks(void) { return (struct masks){HELD(CODE_MASK), HELD(f16_mask)}; }
+
 /* scale and bias of half h (4 rows) of a group whose 16-byte scales start at s. */
-INLINE v128_t group_scale(const uint8_t *s, uint32_t h) { return load4_f16_raw(s + h * 8); }
-INLINE v128_t group_bias(const uint8_t *s, uint32_t h, const int bits) {
-  return bits == 4 ? load4_f16_raw(s + 16 + h * 8) : load(s + 16 + h * 16);
+INLINE v128_t group_scale(const uint8_t *s, uint32_t h, v128_t f16_mask) { return load4_f16_raw(s + h * 8, f16_mask); }
+INLINE v128_t group_bias(const uint8_t *s, uint32_t h, v128_t f16_mask, const int bits) {
+  return bits == 4 ? load4_f16_raw(s + 16 + h * 8, f16_mask) : load(s + 16 + h * 16);
 }
 
-/* One activation row against row block i of each stream. */
+#define STREAMS 4
+
+/* One activation row against row block i of each of the four streams. A matrix of one stream (fewer than 4 row blocks) is read
+ * as four equal ones, and only the first result is kept. */
 INLINE void gemv_row(const uint8_t *w, const struct packed_geometry *geo, struct act_q8 q, uint32_t groups, uint32_t per_group,
-                     uint32_t i, uint32_t row, float factor, const struct epilogue *e, const int bits, const int streams,
-                     const int form) {
-  v128_t f[8];
-  const uint8_t *p[4];
-  UNROLL for (int s = 0; s < streams; s++) {
-    p[s] = w + (size_t)s * geo->stream_bytes + (size_t)i * geo->block_bytes;
+                     uint32_t i, uint32_t row, float factor, const struct epilogue *e, const int bits, const int form) {
+  const struct masks masks = held_masks();
+  v128_t f[2 * STREAMS];
+  const uint8_t *p[STREAMS];
+  UNROLL for (int s = 0; s < STREAMS; s++) {
+    p[s] = w + (geo->streams == 1 ? 0 : (size_t)s * geo->stream_bytes) + (size_t)i * geo->block_bytes;
     f[2 * s] = zero(), f[2 * s + 1] = zero();
   }
   const uint8_t *x = act_codes(q, bits);
   const float *xs = q.scale, *xsum = q.sum;
   for (uint32_t g = 0; g < groups; g++) {
-    v128_t t[8];
-    UNROLL for (int s = 0; s < 2 * streams; s++) t[s] = zero();
-    float sum = 0;
-    for (uint32_t b = 0; b < per_group; b++) {
-      v128_t d[8];
-      gemv_block(p, x, d, bits, streams, form);
-      v128_t scale = splat_f32(xs++);
-      sum += *xsum++;
-      UNROLL for (int s = 0; s < 2 * streams; s++) t[s] = fma_f32x4(wasm_f32x4_convert_i32x4(d[s]), scale, t[s]);
-      UNROLL for (int s = 0; s < streams; s++) p[s] += bits == 4 ? 128 : 256;
+    v128_t t[2 * STREAMS], d[2 * STREAMS], sum = splat_f32(xsum++), scale = splat_f32(xs++);
+    gemv_block(p, x, d, masks.code, bits, form);
+    UNROLL for (int s = 0; s < 2 * STREAMS; s++) t[s] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(d[s]), scale);
+    UNROLL for (int s = 0; s < STREAMS; s++) p[s] += bits * 32;
+    x += 32 * act_code_bytes(bits);
+    for (uint32_t b = 1; b < per_group; b++) {
+      scale = splat_f32(xs++);
+      sum = wasm_f32x4_add(sum, splat_f32(xsum++));
+      gemv_block(p, x, d, masks.code, bits, form);
+      UNROLL for (int s = 0; s < 2 * STREAMS; s++) t[s] = fma_f32x4(wasm_f32x4_convert_i32x4(d[s]), scale, t[s]);
+      UNROLL for (int s = 0; s < STREAMS; s++) p[s] += bits * 32;
       x += 32 * act_code_bytes(bits);
     }
-    v128_t vsum = wasm_f32x4_splat(sum);
-    UNROLL for (int s = 0; s < streams; s++) {
+    UNROLL for (int s = 0; s < STREAMS; s++) {
       UNROLL for (int h = 0; h < 2; h++) {
-        f[2 * s + h] = fma_f32x4(t[2 * s + h], group_scale(p[s], h), f[2 * s + h]);
-        f[2 * s + h] = fma_f32x4(vsum, group_bias(p[s], h, bits), f[2 * s + h]);
+        f[2 * s + h] = fma_f32x4(t[2 * s + h], group_scale(p[s], h, masks.f16), f[2 * s + h]);
+        f[2 * s + h] = fma_f32x4(sum, group_bias(p[s], h, masks.f16, bits), f[2 * s + h]);
       }
       p[s] += bits == 4 ? 32 : 48;
     }
   }
-  v128_t vf = wasm_f32x4_splat(factor);
-  UNROLL for (int s = 0; s < streams; s++) {
+  float sums[STREAMS * 8];
+  UNROLL for (int s = 0; s < 2 * STREAMS; s++) store(sums + s * 4, f[s]);
+  for (uint32_t s = 0; s < geo->streams; s++) {
     uint32_t col = (s * geo->per_stream + i) * 8;
-    if (col < e->n) epilogue8(e, row, col, wasm_f32x4_mul(f[2 * s], vf), wasm_f32x4_mul(f[2 * s + 1], vf));
+    if (col < e->n) epilogue8(e, row, col, sums + s * 8, factor);
   }
 }
 
 /* mr rows (first: row, activations at q) against one row block. A full tile of four has its rows interleaved. */
 INLINE void gemm_tile(const uint8_t *w, struct act_q8 q, uint32_t k, uint32_t groups, uint32_t per_group, uint32_t row,
                       uint32_t col, float factor, const struct epilogue *e, const int bits, const int mr) {
+  const struct masks masks = held_masks();
   v128_t f[8];
   UNROLL for (int i = 0; i < 2 * mr; i++) f[i] = zero();
   const uint8_t *x = act_codes(q, bits);
@@ -81,7 +90,7 @@ INLINE void gemm_tile(const uint8_t *w, struct act_q8 q, uint32_t k, uint32_t gr
     UNROLL for (int m = 0; m < mr; m++) sum[m] = zero();
     for (uint32_t b = 0; b < per_group; b++) {
       v128_t d[8];
-      gemm_block(w, x, code_row, code_step, d, bits, mr);
+      gemm_block(w, x, code_row, code_step, d, masks.code, bits, mr);
       UNROLL for (int m = 0; m < mr; m++) {
         v128_t scale = splat_f32(xs + m * scale_row);
         sum[m] = wasm_f32x4_add(sum[m], splat_f32(xsum + m * scale_row));
@@ -89,11 +98,11 @@ INLINE void gemm_tile(const uint8_t *w, struct act_q8 q, uint32_t k, uint32_t gr
         t[2 * m + 1] = fma_f32x4(wasm_f32x4_convert_i32x4(d[2 * m + 1]), scale, t[2 * m + 1]);
       }
       xs += scale_step, xsum += scale_step;
-      w += bits == 4 ? 128 : 256;
+      w += bits * 32;
       x += 8 * code_step * bytes;
     }
     UNROLL for (int h = 0; h < 2; h++) {
-      v128_t scale = group_scale(w, h), bias = group_bias(w, h, bits);
+      v128_t scale = group_scale(w, h, masks.f16), bias = group_bias(w, h, masks.f16, bits);
       UNROLL for (int m = 0; m < mr; m++) {
         f[2 * m + h] = fma_f32x4(t[2 * m + h], scale, f[2 * m + h]);
         f[2 * m + h] = fma_f32x4(sum[m], bias, f[2 * m + h]);
@@ -101,9 +110,9 @@ INLINE void gemm_tile(const uint8_t *w, struct act_q8 q, uint32_t k, uint32_t gr
     }
     w += bits == 4 ? 32 : 48;
   }
-  v128_t vf = wasm_f32x4_splat(factor);
-  UNROLL for (int m = 0; m < mr; m++)
-    epilogue8(e, row + m, col, wasm_f32x4_mul(f[2 * m], vf), wasm_f32x4_mul(f[2 * m + 1], vf));
+  float sums[8 * 4];
+  UNROLL for (int i = 0; i < 2 * mr; i++) store(sums + i * 4, f[i]);
+  for (int m = 0; m < mr; m++) epilogue8(e, row + m, col, sums + m * 8, factor);
 }
 
 INLINE void gemm_q(const struct linear_q4_gemm_args *a, const int bits) {
@@ -138,8 +147,7 @@ INLINE int gemv_q(const struct linear_q4_gemv_args *a, const int bits, const int
   for (uint32_t i = 0; i < geo.per_stream; i++)
     for (uint32_t r = 0; r < a->rows; r++) {
       struct act_q8 x = act_q8_row(q, r, a->k);
-      if (geo.streams == 4) gemv_row(w, &geo, x, groups, per_group, i, r, factor, &e, bits, 4, form);
-      else gemv_row(w, &geo, x, groups, per_group, i, r, factor, &e, bits, 1, form);
+      gemv_row(w, &geo, x, groups, per_group, i, r, factor, &e, bits, form);
     }
   return 1;
 }

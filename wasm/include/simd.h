@@ -8,12 +8,21 @@
 
 /* Keeps the order of a tile's updates: LLVM otherwise turns independent accumulators into serial chains,
  * and engines keep the order they are given. */
+#define UNROLL _Pragma("clang loop unroll(full)")
 #define PIN(v) __asm__ volatile("" : "+r"(v))
 
 INLINE v128_t load(const void *p) { return wasm_v128_load(p); }
 INLINE void store(void *p, v128_t v) { wasm_v128_store(p, v); }
 INLINE v128_t splat_f32(const float *p) { return wasm_v128_load32_splat(p); }
 INLINE v128_t zero(void) { return wasm_i32x4_const_splat(0); }
+
+/* A constant that stays in a register, or at worst is loaded. Engines build a v128.const anew at each use (three
+ * instructions), and every tool on the way here turns a splat of a constant into one: hence a load that none sees through. */
+struct constants {
+  uint32_t f16_mask, low_bytes, low_halves, two_64, two_112;
+};
+extern const volatile struct constants held;
+#define HELD(field) wasm_i32x4_splat((int32_t)held.field)
 
 INLINE float sum_f32x4(v128_t v) {
   v = wasm_f32x4_add(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
@@ -29,8 +38,8 @@ INLINE float max_f32x4(v128_t v) {
 /* Bits of an f16 as f32, smaller by 2^112 (exact, subnormals included): one shift and one mask, no table.
  * Callers fold the factor into something they multiply by anyway. Four of them from 8 bytes. */
 #define F16_BIAS 112
-INLINE v128_t load4_f16_raw(const void *p) {
-  return wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13), wasm_i32x4_const_splat((int)0x8fffe000));
+INLINE v128_t load4_f16_raw(const void *p, v128_t f16_mask) {
+  return wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13), f16_mask);
 }
 
 /* 2^e for -126 <= e <= 127. */

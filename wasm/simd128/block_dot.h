@@ -5,46 +5,47 @@
 #include "block_dot_q8.h"
 
 #define Q4_ACT_BYTES 2
+#define CODE_MASK low_halves
 
 /* Code u (0..3) of each 16-bit lane: k offsets (0,2), (4,6), (1,3), (5,7) of a row's two lanes. */
-INLINE v128_t nibble(v128_t w, const int u) {
+INLINE v128_t nibble(v128_t w, v128_t mask, const int u) {
   if (u == 3) return wasm_u16x8_shr(w, 12);
-  return wasm_v128_and(u ? wasm_u16x8_shr(w, u * 4) : w, wasm_i16x8_const_splat(15));
+  return wasm_v128_and(u ? wasm_u16x8_shr(w, u * 4) : w, mask);
 }
 
 /* d[2s + h]: i32 sums of 4 rows of stream s. */
-INLINE void gemv_block(const uint8_t *const *p, const uint8_t *x, v128_t *d, const int bits, const int streams, const int form) {
+INLINE void gemv_block(const uint8_t *const *p, const uint8_t *x, v128_t *d, v128_t mask, const int bits, const int form) {
   (void)form;
   if (bits == 8) {
-    gemv_block_q8(p, x, d, streams);
+    gemv_block_q8(p, x, d);
     return;
   }
-  _Pragma("clang loop unroll(full)") for (int s = 0; s < 2 * streams; s++) d[s] = zero();
-  _Pragma("clang loop unroll(full)") for (int j = 0; j < 4; j++) {
-    v128_t x0 = wasm_v128_load32_splat(x + j * 16), x1 = wasm_v128_load32_splat(x + j * 16 + 4);
-    v128_t x2 = wasm_v128_load32_splat(x + j * 16 + 8), x3 = wasm_v128_load32_splat(x + j * 16 + 12);
-    _Pragma("clang loop unroll(full)") for (int s = 0; s < 2 * streams; s++) {
+  UNROLL for (int j = 0; j < 4; j++) {
+    v128_t xv[4];
+    UNROLL for (int u = 0; u < 4; u++) xv[u] = wasm_v128_load32_splat(x + j * 16 + u * 4);
+    UNROLL for (int s = 0; s < 8; s++) {
       v128_t w = load(p[s / 2] + j * 32 + (s & 1) * 16);
-      d[s] = dot_add(x0, nibble(w, 0), d[s]);
-      d[s] = dot_add(x1, nibble(w, 1), d[s]);
-      d[s] = dot_add(x2, nibble(w, 2), d[s]);
-      d[s] = dot_add(x3, nibble(w, 3), d[s]);
+      UNROLL for (int u = 0; u < 4; u++) {
+        v128_t c = nibble(w, mask, u);
+        d[s] = j || u ? dot_add(xv[u], c, d[s]) : wasm_i32x4_dot_i16x8(xv[u], c);
+        PIN(d[s]);
+      }
     }
   }
 }
 
 /* d[2m + h]: i32 sums of 4 weight rows for activation row m; `row` and `step` are bytes between rows and between pairs. */
-INLINE void gemm_block(const uint8_t *w, const uint8_t *x, uint32_t row, uint32_t step, v128_t *d, const int bits, const int mr) {
+INLINE void gemm_block(const uint8_t *w, const uint8_t *x, uint32_t row, uint32_t step, v128_t *d, v128_t mask, const int bits, const int mr) {
   if (bits == 8) {
     gemm_block_q8(w, x, row, step, d, mr);
     return;
   }
-  _Pragma("clang loop unroll(full)") for (int i = 0; i < 2 * mr; i++) d[i] = zero();
-  _Pragma("clang loop unroll(full)") for (int j = 0; j < 4; j++) {
+  UNROLL for (int i = 0; i < 2 * mr; i++) d[i] = zero();
+  UNROLL for (int j = 0; j < 4; j++) {
     v128_t wl = load(w + j * 32), wh = load(w + j * 32 + 16);
-    _Pragma("clang loop unroll(full)") for (int u = 0; u < 4; u++) {
-      v128_t w0 = nibble(wl, u), w1 = nibble(wh, u);
-      _Pragma("clang loop unroll(full)") for (int m = 0; m < mr; m++) {
+    UNROLL for (int u = 0; u < 4; u++) {
+      v128_t w0 = nibble(wl, mask, u), w1 = nibble(wh, mask, u);
+      UNROLL for (int m = 0; m < mr; m++) {
         v128_t xv = wasm_v128_load32_splat(x + (j * 4 + u) * step + m * row);
         d[2 * m] = dot_add(xv, w0, d[2 * m]);
         d[2 * m + 1] = dot_add(xv, w1, d[2 * m + 1]);
