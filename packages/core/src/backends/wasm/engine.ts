@@ -173,13 +173,7 @@ export class Engine {
 
   compile(id: number, program: Program): void {
     const lowered = plan(program, this.#context());
-    if (lowered.scratchBytes > this.#scratch.bytes) {
-      if (this.#scratch.at) this.#memory.free(this.#scratch.at);
-      this.#scratch = { at: 0, bytes: 0 };
-      // Lists that point into the old block are encoded again when they run.
-      for (const list of this.#lists.values()) this.#forget(list);
-      this.#scratch = { at: this.#memory.alloc(lowered.scratchBytes), bytes: lowered.scratchBytes };
-    }
+    if (lowered.scratchBytes > this.#scratch.bytes) this.#growScratch(lowered.scratchBytes);
     const list = { program, plan: lowered, at: 0, stepAt: new Uint32Array(0), slots: [], buffer: null };
     this.#lists.set(id, list);
     this.#prepare(list);
@@ -214,6 +208,12 @@ export class Engine {
     if (end === begin) return;
     this.#active = list.slots;
     this.#call(list.at + list.stepAt[begin], end - begin);
+  }
+
+  /** A whole run at once: one call into the kernels, and nothing allocated in their memory. */
+  step(id: number, inputs: readonly (Float32Array | Uint32Array)[], pos: number): void {
+    this.begin(id, inputs, pos);
+    this.run(id, 0, this.#list(id).program.commands.length);
   }
 
   /** Milliseconds of each command of the program, run one by one. */
@@ -337,6 +337,20 @@ export class Engine {
   #forget(list: List): void {
     if (list.at) this.#memory.free(list.at);
     list.at = 0;
+  }
+
+  /** The block moves: lists that point into the old one are encoded again when they run. */
+  #growScratch(bytes: number): void {
+    const old = this.#scratch;
+    for (const list of this.#lists.values()) this.#forget(list);
+    if (old.at) this.#memory.free(old.at);
+    try {
+      this.#scratch = { at: this.#memory.alloc(bytes), bytes };
+    } catch (error) {
+      // What fitted before fits again: the other programs stay usable.
+      if (old.at) this.#scratch = { at: this.#memory.alloc(old.bytes), bytes: old.bytes };
+      throw error;
+    }
   }
 
   /** Encodes a list whose scratch block has moved, and makes its views of a memory that has grown. */

@@ -36,6 +36,8 @@ export interface CommandTime {
   readonly ms: number;
 }
 
+type Inputs = (Float32Array | Uint32Array)[];
+
 const MAX_THREADS = 16;
 /** Bytes of a weight in flight at a time. */
 const CHUNK_BYTES = 8 << 20;
@@ -148,22 +150,35 @@ export class WasmBackend implements Backend {
       return input;
     });
     const pos = options.pos ?? 0;
-    // Messages are handled in order, so only the last of them is waited for when nobody may abort in between.
-    const begun = this.#pool.all(() => ({ type: 'begin', id, inputs, pos }));
-    const pending: Promise<unknown>[] = [begun];
-    for (let i = 0; i + 1 < slices.length; i++) {
-      if (i > 0) {
-        await settleAll(pending.splice(0));
-        throwIfAborted(options.signal);
-      }
-      pending.push(this.#pool.all(() => ({ type: 'run', id, from: slices[i], to: slices[i + 1] })));
-    }
-    const collected = this.#pool.one(0, { type: 'collect', id });
-    await settleAll([...pending, collected]);
+    const joined = await (slices.length === 2
+      ? this.#step(id, inputs, pos)
+      : this.#sliced(executable, inputs, pos, options));
     if (views) return views;
-    const joined = (await collected) as Float32Array;
+    if (!joined) throw new Error(`${program.name} gave no outputs`);
     let at = 0;
     return program.outputs.map((t) => joined.subarray(at, (at += t.rows * t.cols)));
+  }
+
+  /** Everything in one message. */
+  async #step(id: number, inputs: Inputs, pos: number): Promise<Float32Array | undefined> {
+    const [collected] = await this.#pool.all(() => ({ type: 'step', id, inputs, pos }));
+    return collected as Float32Array | undefined;
+  }
+
+  /** Slice by slice: between them an abort is heard. */
+  async #sliced(
+    executable: Executable,
+    inputs: Inputs,
+    pos: number,
+    { signal }: RunOptions,
+  ): Promise<Float32Array | undefined> {
+    const { id, slices } = executable as Compiled;
+    await this.#pool.all(() => ({ type: 'begin', id, inputs, pos }));
+    for (let i = 0; i + 1 < slices.length; i++) {
+      throwIfAborted(signal);
+      await this.#pool.all(() => ({ type: 'run', id, from: slices[i], to: slices[i + 1] }));
+    }
+    return (await this.#pool.one(0, { type: 'collect', id })) as Float32Array | undefined;
   }
 
   /** Runs a program command by command, after a {@link run} with its inputs; milliseconds of each on thread 0. */

@@ -34,6 +34,8 @@ export type Request =
   | { type: 'caches'; caches: readonly KvCacheRef[] }
   | { type: 'compile'; id: number; program: Program; mailbox: SharedArrayBuffer | null }
   | { type: 'release'; id: number }
+  /** A whole run: begin, run and, on thread 0, collect. */
+  | { type: 'step'; id: number; inputs: (Float32Array | Uint32Array)[]; pos: number }
   | { type: 'begin'; id: number; inputs: (Float32Array | Uint32Array)[]; pos: number }
   | { type: 'run'; id: number; from: number; to: number }
   | { type: 'collect'; id: number }

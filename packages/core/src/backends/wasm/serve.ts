@@ -21,12 +21,14 @@ export function serve(scope: WorkerScope): void {
       reply = { seq: request.seq, value: thread.answer(request, transfer) };
     } catch (error) {
       // The others wait at a barrier for this thread only when one of the list's commands failed.
-      if (request.type === 'run' || request.type === 'profile') thread.fail();
+      if (RUNS.has(request.type)) thread.fail();
       reply = { seq: request.seq, error: serialise(error) };
     }
     scope.post(reply, transfer);
   });
 }
+
+const RUNS: ReadonlySet<Request['type']> = new Set(['step', 'run', 'profile']);
 
 class Thread {
   #engine: Engine | null = null;
@@ -60,6 +62,9 @@ class Thread {
       case 'release':
         this.#mailboxes.delete(request.id);
         return engine.release(request.id);
+      case 'step':
+        engine.step(request.id, request.inputs, request.pos);
+        return engine.rank === 0 ? this.#collect(engine, request.id, transfer) : undefined;
       case 'begin':
         return engine.begin(request.id, request.inputs, request.pos);
       case 'run':
