@@ -20,7 +20,9 @@ const { values } = parseArgs({
 if (values.shape === undefined) {
   // It reads its options itself, and measures when it is imported.
   await import('./kernels.ts');
-  const { benchDemo } = await import('./model_demo.ts');
+  const { benchDemo } = await import('./model_demo.ts').catch((cause: unknown) => {
+    throw new Error('The demo model is measured through the built packages: npm run build first.', { cause });
+  });
   await benchDemo();
 } else {
   await benchModel(shapeName(values.shape), {
