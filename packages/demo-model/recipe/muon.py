@@ -10,6 +10,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
+from .parallel import Team
+
 
 def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:
     """[n, rows, columns], rows <= columns: each matrix with its singular values pushed towards 1."""
@@ -22,8 +24,11 @@ def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    def __init__(self, parameters: list[Tensor], lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.02) -> None:
+    """The processes of a team share out the matrices, as all have the same gradients."""
+
+    def __init__(self, parameters: list[Tensor], team: Team, weight_decay: float, lr: float = 1e-3, momentum: float = 0.95) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.team = team
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -39,8 +44,14 @@ class Muon(torch.optim.Optimizer):
                 tall = p.shape[0] > p.shape[1]
                 update = update.T if tall else update
                 stacks[tuple(update.shape)].append((p, update, tall))  # type: ignore[index]
-            for (_, columns), members in stacks.items():
-                updates = orthogonalise(torch.stack([u for _, u, _ in members]))
-                for (p, _, tall), update in zip(members, updates):
+            updates = []
+            for members in stacks.values():
+                stack = torch.stack([u for _, u, _ in members])
+                own = torch.zeros_like(stack)
+                own[self.team.rank :: self.team.size] = orthogonalise(stack[self.team.rank :: self.team.size])
+                updates.append(own)
+            self.team.add(updates)
+            for (shape, members), stack in zip(stacks.items(), updates):
+                for (p, _, tall), update in zip(members, stack):
                     p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.add_(update.T if tall else update, alpha=-group["lr"] * 0.2 * columns**0.5)
+                    p.add_(update.T if tall else update, alpha=-group["lr"] * 0.2 * shape[1] ** 0.5)

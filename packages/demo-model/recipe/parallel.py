@@ -37,12 +37,16 @@ class Team:
             self.minutes = now
             return
         grads = [p.grad for p in parameters if p.grad is not None]
-        clock = grads[0].new_full((1,), now * self.size if self.leads else 0.0)
-        flat = torch.cat([g.flatten() for g in grads] + [clock])
+        clock = grads[0].new_full((1,), now if self.leads else 0.0)
+        self.add([*grads, clock])
+        torch._foreach_div_(grads, self.size)
+        self.minutes = float(clock)
+
+    def add(self, tensors: list[Tensor]) -> None:
+        """Sum over the processes, in place."""
+        if self.size == 1:
+            return
+        flat = torch.cat([t.flatten() for t in tensors])
         dist.all_reduce(flat)
-        flat /= self.size
-        at = 0
-        for g in grads:
-            g.copy_(flat[at : at + g.numel()].view_as(g))
-            at += g.numel()
-        self.minutes = float(flat[-1])
+        for t, part in zip(tensors, flat.split([t.numel() for t in tensors])):
+            t.copy_(part.view_as(t))

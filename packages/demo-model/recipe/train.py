@@ -70,7 +70,7 @@ def schedule(progress: float, warmup: float, floor: float = 0.02) -> float:
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
 
 
-def optimisers(modules: dict[str, torch.nn.Parameter], decay: float) -> list[torch.optim.Optimizer]:
+def optimisers(modules: dict[str, torch.nn.Parameter], decay: float, team: Team) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the transformer blocks, AdamW for the rest."""
     blocks = [p for n, p in modules.items() if p.ndim == 2 and ".layers." in n]
     chosen = {id(p) for p in blocks}
@@ -79,7 +79,7 @@ def optimisers(modules: dict[str, torch.nn.Parameter], decay: float) -> list[tor
         {"params": [p for p in rest if p.ndim >= 2], "weight_decay": decay},
         {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return [Muon(blocks, weight_decay=decay), torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), fused=True)]
+    return [Muon(blocks, team, decay), torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), fused=True)]
 
 
 def sees(name: str) -> bool:
@@ -101,7 +101,7 @@ def train_vision(model: LlavaSp, run: Path, minutes: float, rate: float, batch_s
     """Stage 1."""
     named = {n: p for n, p in model.named_parameters() if sees(n)}
     parameters = list(named.values())
-    opts = optimisers(named, 0.02)
+    opts = optimisers(named, 0.02, team)
     path = run / "vision.pt"
     step, used = 0, 0.0
     if path.exists():
@@ -139,7 +139,7 @@ def train_vision(model: LlavaSp, run: Path, minutes: float, rate: float, batch_s
             opt.step()
         step += 1
         mean.add({"loss": loss.item(), **figures})
-        if step % 50 == 0 and team.leads:
+        if step % (50 if step > 200 else 10) == 0 and team.leads:
             means = mean.take()
             log.write("vision", step, step * batch_size, elapsed, means)
             print(f"vision {step} {elapsed:.1f} min", " ".join(f"{k} {v:.3f}" for k, v in means.items()), flush=True)
@@ -164,8 +164,8 @@ def train_joint(model: LlavaSp, text: Text, run: Path, args: argparse.Namespace,
     """Stages 2 and 3: questions and answers, at last with fake quantisation."""
     minutes, size = args.joint_minutes, args.joint_batch
     named = dict(model.named_parameters())
-    opts = [(o, args.joint_vision_rate) for o in optimisers({n: p for n, p in named.items() if sees(n)}, 0.02)]
-    opts += [(o, args.joint_rate) for o in optimisers({n: p for n, p in named.items() if not sees(n)}, 0.05)]
+    opts = [(o, args.joint_vision_rate) for o in optimisers({n: p for n, p in named.items() if sees(n)}, 0.02, team)]
+    opts += [(o, args.joint_rate) for o in optimisers({n: p for n, p in named.items() if not sees(n)}, 0.05, team)]
     path = run / "joint.pt"
     step, used = 0, 0.0
     average = {k: v.clone() for k, v in model.state_dict().items()}
@@ -213,7 +213,7 @@ def train_joint(model: LlavaSp, text: Text, run: Path, args: argparse.Namespace,
         step += 1
         follow(average, model, min(0.998, (1 + step) / (10 + step)))
         mean.add({**figures, **{f"seen_{k}": v for k, v in seen.items() if k in ("colour", "shape", "box_error", "count_some")}})
-        if step % 50 == 0 and team.leads:
+        if step % (50 if step > 200 else 10) == 0 and team.leads:
             means = mean.take()
             log.write("quantised" if quantised else "joint", step, step * size, elapsed, means)
             print(f"joint {step} {elapsed:.1f} min", " ".join(f"{k} {v:.3f}" for k, v in means.items()), flush=True)
