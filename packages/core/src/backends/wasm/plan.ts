@@ -146,8 +146,8 @@ class Lowering {
         const { pixels, y, channels, grid, patch } = command;
         this.#whole(pixels, y);
         const args = {
-          y: this.#at(y),
-          pixels: this.#at(pixels),
+          y: this.#dense(y),
+          pixels: this.#dense(pixels),
           channels,
           grid_h: grid,
           grid_w: grid,
@@ -161,8 +161,8 @@ class Lowering {
         this.#whole(patches, y);
         const tables = { cls: this.#context.weight(cls).at, pos: this.#context.weight(pos).at };
         const args = {
-          y: this.#at(y),
-          patches: this.#at(patches),
+          y: this.#dense(y),
+          patches: this.#dense(patches),
           p: patches.rows,
           c: patches.cols,
           ...tables,
@@ -174,13 +174,20 @@ class Lowering {
       case 'pool': {
         const { x, y, grid, kernel } = command;
         this.#whole(x, y);
-        this.#step(command.op, { y: this.#at(y), ...this.#view('x', x), grid, k: kernel, c: x.cols });
+        this.#step(command.op, { y: this.#dense(y), ...this.#view('x', x), grid, k: kernel, c: x.cols });
         return;
       }
       case 'unfold': {
         const { x, y, grid, kernel, stride } = command;
         this.#whole(x, y);
-        this.#step('unfold', { y: this.#at(y), ...this.#view('x', x), grid, k: kernel, stride, c: x.cols });
+        this.#step('unfold', {
+          y: this.#dense(y),
+          ...this.#view('x', x),
+          grid,
+          k: kernel,
+          stride,
+          c: x.cols,
+        });
         return;
       }
       default:
@@ -215,6 +222,7 @@ class Lowering {
     const { starts, format, group } = weight;
     this.#whole(x);
     if (residual) this.#wholeUnless(residual, starts);
+    this.#beforeWrite(y);
     const { begin, width } = this.#own(starts);
     if (width > 0) {
       const quantised = format === 'q4' || format === 'q8';
@@ -324,6 +332,7 @@ class Lowering {
     const kv = this.#heads(kvHeads, headDim);
     const starts = kv.starts.map((start) => start * perKv);
     this.#wholeUnless(q, starts);
+    this.#beforeWrite(y);
     const { begin, width } = this.#own(starts);
     if (width > 0) {
       const resident = this.#context.cache(cache);
@@ -350,6 +359,7 @@ class Lowering {
     const d = q.cols / heads;
     const { starts, heads: own } = this.#heads(heads, d);
     for (const t of [q, k, v]) this.#wholeUnless(t, starts);
+    this.#beforeWrite(y);
     const { begin } = this.#own(starts);
     if (own > 0) {
       this.#step('attention', {
@@ -374,10 +384,10 @@ class Lowering {
     this.#written(map);
     this.#step('cross_attention', {
       ...this.#view('y', y),
-      map: this.#at(map),
-      q: this.#at(q),
-      k: this.#at(k),
-      v: this.#at(v),
+      map: this.#dense(map),
+      q: this.#dense(q),
+      k: this.#dense(k),
+      v: this.#dense(v),
       nq: q.rows,
       nk: k.rows,
       d: q.cols,
@@ -392,6 +402,7 @@ class Lowering {
     const starts = splits.find((split) => split)?.starts ?? null;
     if (starts) inputs.forEach((t) => this.#wholeUnless(t, starts));
     else inputs.forEach((t) => this.#whole(t));
+    this.#beforeWrite(y);
     const { begin, width } = starts ? this.#own(starts) : { begin: 0, width: y.cols };
     if (width > 0) {
       const common = { ...this.#view('y', y, begin), rows: y.rows, cols: width };
@@ -461,11 +472,15 @@ class Lowering {
   /** `t` gets new values: what was known of its columns or its int8 copy holds no more. */
   #written(t: Tensor): void {
     this.#quantised.delete(t.storage);
-    const list = this.#split.get(t.storage);
-    if (!list) return;
-    for (const split of list.filter((s) => overlap(s.t, t) && !sameView(s.t, t))) this.#gather(split);
+    this.#beforeWrite(t);
     const rest = (this.#split.get(t.storage) ?? []).filter((split) => !sameView(split.t, t));
     this.#split.set(t.storage, rest);
+  }
+
+  /** Gathers what else is split where `t` is about to be written: later it would overwrite the new columns. */
+  #beforeWrite(t: Tensor): void {
+    const list = this.#split.get(t.storage) ?? [];
+    for (const split of list.filter((s) => overlap(s.t, t) && !sameView(s.t, t))) this.#gather(split);
   }
 
   #gather(split: Split): void {
@@ -560,6 +575,13 @@ class Lowering {
     const placed = this.#placed.get(t.storage);
     if (placed && 'at' in placed) return placed.at + offset;
     return { buffer: this.#bufferOf(t.storage), offset };
+  }
+
+  /** The address of a tensor whose kernel takes no stride. */
+  #dense(t: Tensor): Argument {
+    if (t.ld !== t.cols)
+      throw new Error(`a kernel wants rows without gaps: ${t.cols} columns, stride ${t.ld}`);
+    return this.#at(t);
   }
 
   #view<N extends string>(name: N, t: Tensor, plus = 0): Record<N | `ld${N}`, Argument> {
