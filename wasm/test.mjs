@@ -107,7 +107,7 @@ function matref(x, ldx, W, rows, n, k, bias, res, act) {
 }
 function take(f, p, rows, n, ld) { const o = []; for (let r = 0; r < rows; r++) o.push(...f.subarray(p / 4 + r * ld, p / 4 + r * ld + n)); return o; }
 
-for (const v of ['simd', 'relaxed']) {
+for (const v of (process.env.VARIANTS ?? 'simd,relaxed').split(',')) {
   const m = machine(`${dir}/kernels.${v}.wasm`);
   // quantised linears
   for (const bits of [4, 8]) for (const group of [32, 64, 128]) for (const [rows, n, k] of [[1, 8, 128], [1, 33, 256], [2, 70, 384], [3, 31, 128], [4, 32, 256], [7, 65, 384], [9, 7, 128]]) for (const dtype of [0, 1, 2]) {

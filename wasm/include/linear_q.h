@@ -42,7 +42,7 @@ INLINE void gemv_row(const uint8_t *w, const struct packed_geometry *geo, struct
     f[2 * s] = zero(), f[2 * s + 1] = zero();
   }
   const uint8_t *x = act_codes(q, bits);
-  const float *xs = q.scale, *xsum = q.sum;
+  const float *xs = q.scale, *xsum = q.sum[act_q8_level(per_group * 32)];
   for (uint32_t g = 0; g < groups; g++) {
     v128_t t[2 * STREAMS], d[2 * STREAMS], sum = splat_f32(xsum++), scale = splat_f32(xs++);
     gemv_block(p, x, d, masks.code, bits, form);
@@ -51,7 +51,6 @@ INLINE void gemv_row(const uint8_t *w, const struct packed_geometry *geo, struct
     x += 32 * act_code_bytes(bits);
     for (uint32_t b = 1; b < per_group; b++) {
       scale = splat_f32(xs++);
-      sum = wasm_f32x4_add(sum, splat_f32(xsum++));
       gemv_block(p, x, d, masks.code, bits, form);
       UNROLL for (int s = 0; s < 2 * STREAMS; s++) t[s] = fma_f32x4(wasm_f32x4_convert_i32x4(d[s]), scale, t[s]);
       UNROLL for (int s = 0; s < STREAMS; s++) p[s] += bits * 32;
@@ -80,27 +79,25 @@ INLINE void gemm_tile(const uint8_t *w, struct act_q8 q, uint32_t k, uint32_t gr
   v128_t f[8];
   UNROLL for (int i = 0; i < 2 * mr; i++) f[i] = zero();
   const uint8_t *x = act_codes(q, bits);
-  const float *xs = q.scale, *xsum = q.sum;
+  const float *xs = q.scale, *xsum = q.sum[act_q8_level(per_group * 32)];
   const uint32_t bytes = act_code_bytes(bits);
   const uint32_t code_row = mr == 4 ? 4 : k * bytes, code_step = mr == 4 ? 16 : 4;
   const uint32_t scale_row = mr == 4 ? 1 : k / 32, scale_step = mr == 4 ? 4 : 1;
+  const uint32_t sum_row = mr == 4 ? 1 : groups;
   for (uint32_t g = 0; g < groups; g++) {
-    v128_t t[8], sum[4];
-    UNROLL for (int i = 0; i < 2 * mr; i++) t[i] = zero();
-    UNROLL for (int m = 0; m < mr; m++) sum[m] = zero();
-    for (uint32_t b = 0; b < per_group; b++) {
-      v128_t d[8];
+    v128_t t[8], d[8], sum[4];
+    gemm_block(w, x, code_row, code_step, d, masks.code, bits, mr);
+    UNROLL for (int i = 0; i < 2 * mr; i++)
+      t[i] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(d[i]), splat_f32(xs + i / 2 * scale_row));
+    xs += scale_step, w += bits * 32, x += 8 * code_step * bytes;
+    for (uint32_t b = 1; b < per_group; b++) {
       gemm_block(w, x, code_row, code_step, d, masks.code, bits, mr);
-      UNROLL for (int m = 0; m < mr; m++) {
-        v128_t scale = splat_f32(xs + m * scale_row);
-        sum[m] = wasm_f32x4_add(sum[m], splat_f32(xsum + m * scale_row));
-        t[2 * m] = fma_f32x4(wasm_f32x4_convert_i32x4(d[2 * m]), scale, t[2 * m]);
-        t[2 * m + 1] = fma_f32x4(wasm_f32x4_convert_i32x4(d[2 * m + 1]), scale, t[2 * m + 1]);
-      }
-      xs += scale_step, xsum += scale_step;
-      w += bits * 32;
-      x += 8 * code_step * bytes;
+      UNROLL for (int i = 0; i < 2 * mr; i++)
+        t[i] = fma_f32x4(wasm_f32x4_convert_i32x4(d[i]), splat_f32(xs + i / 2 * scale_row), t[i]);
+      xs += scale_step, w += bits * 32, x += 8 * code_step * bytes;
     }
+    UNROLL for (int m = 0; m < mr; m++) sum[m] = splat_f32(xsum + m * sum_row);
+    xsum += scale_step;
     UNROLL for (int h = 0; h < 2; h++) {
       v128_t scale = group_scale(w, h, masks.f16), bias = group_bias(w, h, masks.f16, bits);
       UNROLL for (int m = 0; m < mr; m++) {

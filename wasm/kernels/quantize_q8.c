@@ -8,7 +8,9 @@
  * Layout of q: include/act_q8.h. */
 #include "act_q8.h"
 
-EXPORT(act_q8_bytes) uint32_t act_q8_bytes(uint32_t rows, uint32_t k) { return (rows * k * 3 + rows * (k / 32) * 8 + 63) & ~63u; }
+EXPORT(act_q8_bytes) uint32_t act_q8_bytes(uint32_t rows, uint32_t k) {
+  return (rows * (k * 3 + 4 * (2 * act_q8_groups(k, 0) + act_q8_groups(k, 1) + act_q8_groups(k, 2))) + 63) & ~63u;
+}
 
 /* int32 lanes 0,4,1,5 of (a, b) carry codes 0..7 of a group of eight; see act_q8.h for the order of q16. */
 INLINE void quantize_group(const float *x, int8_t codes[32], float *scale_out, float *sum_out) {
@@ -47,11 +49,15 @@ void quantize_q8(const struct quantize_q8_args *a) {
     int in_tile = r < tiled;
     struct act_q8 row = act_q8_row(q, in_tile ? r & ~3u : r, a->k);
     uint32_t lane = in_tile ? r & 3 : 0, width = in_tile ? 4 : 1; /* words of 4 bytes are interleaved by width */
+    for (uint32_t level = 1; level < 3; level++)
+      for (uint32_t g = 0; g < act_q8_groups(a->k, level); g++) row.sum[level][g * width + lane] = 0;
     uint32_t *q8 = (uint32_t *)row.q8 + lane, *q16 = (uint32_t *)row.q16 + lane;
     for (uint32_t g = 0; g < groups; g++) {
       int8_t codes[32];
       uint32_t words[8], pairs[16];
-      quantize_group(x + g * 32, codes, row.scale + g * width + lane, row.sum + g * width + lane);
+      quantize_group(x + g * 32, codes, row.scale + g * width + lane, row.sum[0] + g * width + lane);
+      float sum = row.sum[0][g * width + lane];
+      row.sum[1][(g >> 1) * width + lane] += sum, row.sum[2][(g >> 2) * width + lane] += sum;
       __builtin_memcpy(words, codes, 32);
       for (int j = 0; j < 2; j++) { /* 16 codes: two eights, each put into the order 0 2 4 6 1 3 5 7 */
         v128_t c = load(codes + 16 * j);

@@ -49,8 +49,10 @@ INLINE void gemm_block(const uint8_t *w, const uint8_t *x, uint32_t row, uint32_
     v128_t wl = load(w + j * 32), wh = load(w + j * 32 + 16);
     UNROLL for (int u = 0; u < 2; u++) {
       v128_t w0 = u ? high_nibbles(wl, mask) : low_nibbles(wl, mask), w1 = u ? high_nibbles(wh, mask) : low_nibbles(wh, mask);
+      /* half by loads, half by shuffles: each has a port of its own */
+      v128_t x4 = mr == 4 ? load(x + (j * 2 + u) * step) : zero();
       UNROLL for (int m = 0; m < mr; m++) {
-        v128_t xv = wasm_v128_load32_splat(x + (j * 2 + u) * step + m * row);
+        v128_t xv = mr == 4 && m >= 2 ? lane_splat(x4, m) : wasm_v128_load32_splat(x + (j * 2 + u) * step + m * row);
         d[2 * m] = wasm_i16x8_add(d[2 * m], dot2_i8(xv, w0));
         d[2 * m + 1] = wasm_i16x8_add(d[2 * m + 1], dot2_i8(xv, w1));
         PIN(d[2 * m]); PIN(d[2 * m + 1]);
