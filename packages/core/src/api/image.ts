@@ -32,11 +32,11 @@ export async function readSource(host: Host, image: ImageInput, signal?: AbortSi
   if (typeof image === 'string' || image instanceof URL || image instanceof Blob) {
     return encoded(host, await host.readImage(image, signal));
   }
-  if (image instanceof ArrayBuffer) return encoded(host, new Uint8Array(image.slice(0)));
-  if (image instanceof Uint8Array) return encoded(host, image.slice());
+  if (image instanceof ArrayBuffer) return encoded(host, copyOf(image));
+  if (image instanceof Uint8Array) return encoded(host, copyOf(image));
   if (typeof image === 'object' && 'data' in image) {
     const { data, ...size } = pixelsFromRaw(image);
-    const pixels = { data: data.slice(), ...size };
+    const pixels = { data: copyOf(data), ...size };
     const key = `raw ${pixels.width} ${pixels.height}`;
     return { bytes: pixels.data, key, pixels: () => Promise.resolve(pixels) };
   }
@@ -45,6 +45,12 @@ export async function readSource(host: Host, image: ImageInput, signal?: AbortSi
     message: `The image is ${typeof image}, which is nothing to look at.`,
     fix: 'Pass a path, URL, bytes, Blob, or { data, width, height }.',
   });
+}
+
+/** Not by `slice`, which in Node's Buffer gives a view of the same bytes. What was transferred away is empty. */
+function copyOf(bytes: Uint8Array | ArrayBuffer): Uint8Array {
+  if (bytes.byteLength === 0) return new Uint8Array(0);
+  return new Uint8Array(bytes instanceof ArrayBuffer ? bytes.slice(0) : bytes);
 }
 
 function encoded(host: Host, bytes: Uint8Array): ImageSource {

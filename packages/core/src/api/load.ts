@@ -6,7 +6,8 @@ import { parseModelConfig, type ModelConfig } from '../models/config.ts';
 import { visualTokenCount } from '../models/registry.ts';
 import { loadWeights } from '../pipeline/load_weights.ts';
 import { prefixProgram, tokensProgram, visionProgram } from '../pipeline/programs.ts';
-import { Runtime } from '../pipeline/runtime.ts';
+import { checkPrompt, promptOf } from '../pipeline/prompt.ts';
+import { pixelsOf, Runtime } from '../pipeline/runtime.ts';
 import { createChatTemplate } from '../text/chat.ts';
 import { createTokenizer } from '../text/tokenizer.ts';
 import { openWeights } from '../weights/store.ts';
@@ -25,7 +26,7 @@ const MAX_JSON_BYTES = 200 << 20;
  *   behind after an error: threads are stopped and files closed.
  */
 export async function loadModel(host: Host, source: string | URL, options: LoadOptions = {}): Promise<Model> {
-  checkLoadOptions(options);
+  checkLoadOptions(source, options);
   const { signal, onProgress } = options;
   const start = performance.now();
   const report = (phase: LoadProgress['phase'], fraction: number, loaded = 0, total = 0): void =>
@@ -37,9 +38,12 @@ export async function loadModel(host: Host, source: string | URL, options: LoadO
   const stored = parseModelConfig(await readJson(files, 'config.json', signal));
   const config = withContext(stored, options.context);
   const preprocessor = parsePreprocessor(await readJson(files, 'preprocessor_config.json', signal));
+  // A first picture, so that a wrong size is found now and not when somebody asks.
+  pixelsOf(config, preprocessor, { data: new Uint8Array(3), width: 1, height: 1, channels: 3 });
   const tokenizerConfig = await readJson(files, 'tokenizer_config.json', signal);
   const tokenizer = createTokenizer(await readJson(files, 'tokenizer.json', signal), tokenizerConfig);
   const template = createChatTemplate(tokenizerConfig, tokenizer, config.imageToken);
+  checkPrompt(config, promptOf({ config, tokenizer, template }, '?'));
   const store = await openWeights(files, signal);
   try {
     report('device', 0.05);

@@ -7,7 +7,7 @@ import type { WeightSummary } from '../pipeline/load_weights.ts';
 import type { Encoded, Runtime } from '../pipeline/runtime.ts';
 import { Answer, type AnswerState } from './answer.ts';
 import { readSource, sameSource, type ImageInput, type ImageSource } from './image.ts';
-import type { AskOptions } from './options.ts';
+import { checkCommon, type AskOptions } from './options.ts';
 import { Scene } from './scene.ts';
 
 /** What runs, where, and why. */
@@ -35,6 +35,9 @@ export class Model {
   /** The picture of the last `ask`, kept so that the next question on it is not encoded again. */
   #last: { source: ImageSource; scene: Encoded } | null = null;
   readonly #disposing = new AbortController();
+  #disposed: Promise<void> | null = null;
+  /** Set once a thread has failed: what the threads hold can't be relied on any more. */
+  #failure: DeviceError | null = null;
 
   /** Not for applications: they get models from `load`. */
   constructor(host: Host, runtime: Runtime, info: ModelInfo) {
@@ -48,9 +51,11 @@ export class Model {
    * The picture of the last question is remembered: asking again about the same bytes costs only the question.
    */
   ask(image: ImageInput | Scene, prompt: string, options: AskOptions = {}): Answer {
+    // A wrong signal is reported by the answer, like every other error.
+    const given: unknown = (options as AskOptions | null)?.signal;
     return new Answer(
-      (emit, signal) => this.#answer(image, prompt, { ...options, signal }, emit),
-      options.signal,
+      (emit, signal) => this.#answer(image, prompt, options, emit, signal),
+      given instanceof AbortSignal ? given : undefined,
     );
   }
 
@@ -59,8 +64,9 @@ export class Model {
    * Dispose of the scene when done; it holds the memory of its prefix once another picture is asked about.
    */
   async look(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Scene> {
-    const signal = this.#signal(options.signal);
     return this.#guard(async () => {
+      checkCommon(options);
+      const signal = this.#signal(options.signal);
       const source = await readSource(this.#host, image, signal);
       const pixels = await source.pixels(signal);
       const encoded = await this.#runtime.enqueue(() => this.#runtime.encode(pixels, signal), signal);
@@ -75,10 +81,9 @@ export class Model {
 
   /** Ends all work with `MODEL_DISPOSED`, stops the threads and frees the memory. */
   async dispose(): Promise<void> {
-    if (this.#disposing.signal.aborted) return;
     this.#disposing.abort();
     this.#last = null;
-    await this.#runtime.dispose();
+    await (this.#disposed ??= this.#runtime.dispose());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -90,10 +95,12 @@ export class Model {
     text: string,
     options: AskOptions,
     emit: (text: string) => void,
+    stopped: AbortSignal,
   ): Promise<AnswerState> {
-    const signal = this.#signal(options.signal);
+    const signal = this.#signal(stopped);
     return this.#guard(async () => {
       const start = performance.now();
+      checkCommon(options);
       // Everything that can be refused is refused before any work is done.
       if (typeof text !== 'string') throw notText(text);
       const question = this.#runtime.question(text, options);
@@ -152,14 +159,23 @@ export class Model {
     return signal ? AbortSignal.any([signal, this.#disposing.signal]) : this.#disposing.signal;
   }
 
-  /** Work on a disposed model fails as such, whatever it was doing. */
+  /**
+   * Work on a disposed model fails as such, whatever it was doing; so does all work once a thread has failed, and its
+   * other threads, which may wait for it for ever, are stopped.
+   */
   async #guard<T>(work: () => Promise<T>): Promise<T> {
     try {
       if (this.#disposing.signal.aborted) throw disposed();
+      if (this.#failure) throw this.#failure;
       return await work();
     } catch (error) {
       if (error instanceof AbortedError && this.#disposing.signal.aborted) throw disposed(error);
-      throw error;
+      if (!(error instanceof DeviceError)) throw error;
+      if (error.code === 'WORKER_FAILED' && !this.#failure) {
+        this.#failure = error;
+        await this.#runtime.dispose();
+      }
+      throw this.#disposing.signal.aborted ? error : (this.#failure ?? error);
     }
   }
 }

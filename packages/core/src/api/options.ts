@@ -33,14 +33,38 @@ export interface LoadOptions {
 export type AskOptions = GenerateOptions;
 
 /** @throws {ArgumentError} `OPTION_INVALID`. */
-export function checkLoadOptions(options: LoadOptions): void {
-  const { device, kernels } = options;
+export function checkLoadOptions(source: string | URL, options: LoadOptions): void {
+  if (!(source instanceof URL) && (typeof source !== 'string' || source === '')) {
+    throw new ArgumentError({
+      code: 'OPTION_INVALID',
+      message: `The model is ${source === '' ? 'an empty text' : kindOf(source)}; it must be a path or a URL.`,
+      fix: 'Pass the path of a model folder.',
+    });
+  }
+  checkCommon(options);
+  const { device, kernels, onProgress } = options;
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw wrong('onProgress', kindOf(onProgress), 'a function');
+  }
   if (device !== undefined && !DEVICES.includes(device)) {
     throw invalid('device', device, DEVICES);
   }
   if (kernels !== undefined && kernels !== 'simd' && kernels !== 'relaxed') {
     throw invalid('kernels', kernels, ['simd', 'relaxed']);
   }
+}
+
+/** What every question checks before its options are read. @throws {ArgumentError} `OPTION_INVALID`. */
+export function checkCommon(options: { readonly signal?: AbortSignal }): void {
+  if (typeof options !== 'object' || options === null) throw wrong('options', kindOf(options), 'an object');
+  const { signal } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw wrong('signal', kindOf(signal), 'an AbortSignal');
+  }
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? 'null' : typeof value;
 }
 
 /** What the KV cache is made for when the caller does not say: longer contexts cost memory that few answers need. */
@@ -60,9 +84,14 @@ export function withContext(config: ModelConfig, context: number | undefined): M
 }
 
 function invalid(name: string, value: unknown, allowed: readonly string[]): ArgumentError {
+  const shown = typeof value === 'string' ? JSON.stringify(value) : kindOf(value);
+  return wrong(name, shown, `one of ${allowed.join(', ')}`);
+}
+
+function wrong(name: string, found: string, wanted: string): ArgumentError {
   return new ArgumentError({
     code: 'OPTION_INVALID',
-    message: `${name} is ${JSON.stringify(value)}; it must be one of ${allowed.join(', ')}.`,
-    fix: `Leave ${name} out for the default.`,
+    message: `${name} is ${found}; it must be ${wanted}.`,
+    fix: `Correct ${name}, or leave it out for the default.`,
   });
 }

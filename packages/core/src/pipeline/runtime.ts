@@ -1,14 +1,14 @@
 import type { Backend, BackendMemory, KvSnapshot } from '../backend/index.ts';
-import { LoadError, throwIfAborted } from '../errors/index.ts';
+import { ArgumentError, LoadError, throwIfAborted } from '../errors/index.ts';
 import type { Geometry } from '../image/boxes.ts';
 import { preprocess, type PreprocessorConfig } from '../image/preprocess.ts';
 import type { Pixels } from '../image/pixels.ts';
 import type { ModelConfig } from '../models/config.ts';
 import { visualTokenCount } from '../models/registry.ts';
-import { assemblePrompt, type ChatTemplate, type PromptTokens } from '../text/chat.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { PromptTokens } from '../text/chat.ts';
 import { Executables } from './executables.ts';
 import { generate, prepare, type Generated, type GenerateOptions, type Question } from './generate.ts';
+import { promptOf, type PromptParts } from './prompt.ts';
 import { Queue } from './queue.ts';
 
 /** An image in the model: what questions on it share. */
@@ -28,12 +28,9 @@ export interface Encoded {
 }
 
 /** The parts of a loaded model. */
-export interface RuntimeParts {
+export interface RuntimeParts extends PromptParts {
   readonly backend: Backend;
-  readonly config: ModelConfig;
   readonly preprocessor: PreprocessorConfig;
-  readonly tokenizer: Tokenizer;
-  readonly template: ChatTemplate;
 }
 
 /**
@@ -61,7 +58,7 @@ export class Runtime {
     await this.#executables.tokens(1);
   }
 
-  /** Checks a question on a picture, before any work is done; see `assemblePrompt` and `prepare` for what it throws. */
+  /** Checks a question on a picture, before any work is done; see `promptOf` and `prepare` for what it throws. */
   question(text: string, options: GenerateOptions): Question {
     return prepare(this.config, this.#prompt(text), options);
   }
@@ -75,15 +72,7 @@ export class Runtime {
   async encode(image: Pixels, signal?: AbortSignal): Promise<Encoded> {
     const { backend, config, preprocessor } = this.#parts;
     const start = performance.now();
-    const { pixels, geometry, width, height } = preprocess(image, preprocessor, config.imageAspectRatio);
-    const { imageSize } = config.vision;
-    if (width !== imageSize || height !== imageSize) {
-      throw new LoadError({
-        code: 'CONFIG_INVALID',
-        message: `preprocessor_config.json makes ${width} x ${height} pixels; config.json wants ${imageSize} x ${imageSize}.`,
-        fix: 'Use the preprocessor_config.json that belongs to this model.',
-      });
-    }
+    const { pixels, geometry } = pixelsOf(config, preprocessor, image);
     const preprocessed = performance.now();
     const vision = await this.#executables.vision();
     await this.#setAside();
@@ -123,7 +112,8 @@ export class Runtime {
     throwIfAborted(signal);
     if (this.#live !== scene) {
       await this.#setAside();
-      if (!scene.snapshot) throw new Error('the image is neither in the cache nor set aside');
+      // Let go while this question waited.
+      if (!scene.snapshot) throw forgotten();
       await backend.restoreCache(scene.snapshot);
       this.#live = scene;
     }
@@ -147,15 +137,42 @@ export class Runtime {
   }
 
   #prompt(question: string): PromptTokens {
-    const content = [{ type: 'image' } as const, { type: 'text', text: question } as const];
-    return assemblePrompt(this.#parts.tokenizer, this.#parts.template, [{ role: 'user', content }]);
+    return promptOf(this.#parts, question);
   }
 
   /** Keeps the prefix of the image in the cache, which is about to be overwritten. */
   async #setAside(): Promise<void> {
     const live = this.#live;
     this.#live = null;
-    if (live && !live.released && !live.snapshot)
-      live.snapshot = await this.#parts.backend.saveCache(live.tokens);
+    if (!live || live.released || live.snapshot) return;
+    const snapshot = await this.#parts.backend.saveCache(live.tokens);
+    // Let go while it was saved: nobody else would free it.
+    if (live.released) snapshot.release();
+    else live.snapshot = snapshot;
   }
+}
+
+/**
+ * The model's input, `[channels, side, side]`.
+ *
+ * @throws {LoadError} `CONFIG_INVALID` when the image processor makes another size than the vision tower takes.
+ */
+export function pixelsOf(config: ModelConfig, preprocessor: PreprocessorConfig, image: Pixels) {
+  const result = preprocess(image, preprocessor, config.imageAspectRatio);
+  const { width, height } = result;
+  const { imageSize } = config.vision;
+  if (width === imageSize && height === imageSize) return result;
+  throw new LoadError({
+    code: 'CONFIG_INVALID',
+    message: `preprocessor_config.json makes ${width} x ${height} pixels; config.json wants ${imageSize} x ${imageSize}.`,
+    fix: 'Use the preprocessor_config.json that belongs to this model.',
+  });
+}
+
+function forgotten(): ArgumentError {
+  return new ArgumentError({
+    code: 'IMAGE_INVALID',
+    message: 'The scene was disposed of.',
+    fix: 'Look at the picture again with this model.',
+  });
 }
