@@ -24,7 +24,7 @@ export async function openFolder(source: string | URL): Promise<ModelFiles> {
 /** A path, or a file: URL as text or object. */
 export function toPath(source: string | URL): string {
   const text = String(source);
-  if (text.startsWith('file:')) return fileURLToPath(text);
+  if (text.startsWith('file:')) return fromFileUrl(text);
   if (/^https?:/i.test(text)) {
     throw new UnsupportedError({
       code: 'SOURCE_UNSUPPORTED',
@@ -33,6 +33,19 @@ export function toPath(source: string | URL): string {
     });
   }
   return text;
+}
+
+function fromFileUrl(address: string): string {
+  try {
+    return fileURLToPath(address);
+  } catch (cause) {
+    throw new UnsupportedError({
+      code: 'SOURCE_UNSUPPORTED',
+      message: `${address.slice(0, 200)} names no file of this machine.`,
+      fix: 'Pass a path, or a file: URL without a host, as file:///folder/model.',
+      cause,
+    });
+  }
 }
 
 async function openFile(folder: string, name: string): Promise<ByteSource> {

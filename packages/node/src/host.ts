@@ -1,8 +1,16 @@
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { AbortedError, LoadError, UnsupportedError, type Host, type WorkerPort } from '@llava-sp/core';
+import {
+  AbortedError,
+  ArgumentError,
+  LlavaSpError,
+  LoadError,
+  UnsupportedError,
+  type Host,
+  type WorkerPort,
+} from '@llava-sp/core';
 import { openFolder, toPath } from './files.ts';
 import { decodeImage } from './image/decode.ts';
 
@@ -20,6 +28,10 @@ export const nodeHost: Host = {
   spawnWorker,
 };
 
+/** Twice a picture of the most pixels that are read, at 16 bits and uncompressed; devices and streams may never end. */
+const MAX_IMAGE_BYTES = 512 << 20;
+const CHUNK_BYTES = 256 << 10;
+
 async function readImage(source: string | URL | Blob, signal?: AbortSignal): Promise<Uint8Array> {
   if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
   const text = String(source);
@@ -32,24 +44,64 @@ async function readImage(source: string | URL | Blob, signal?: AbortSignal): Pro
     });
   }
   try {
-    return await readFile(toPath(source), { signal });
+    return await collect(fileChunks(toPath(source), signal), text);
   } catch (cause) {
+    if (cause instanceof LlavaSpError) throw cause;
     if (signal?.aborted) throw new AbortedError(signal.reason);
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw unreadable(missing ? `There is no image at ${text}.` : `The image ${text} can't be read.`, cause);
+    const shown = shorten(text);
+    throw unreadable(missing ? `There is no image at ${shown}.` : `The image ${shown} can't be read.`, cause);
   }
 }
 
+async function* fileChunks(path: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const file = await open(path);
+  try {
+    if ((await file.stat()).size > MAX_IMAGE_BYTES) throw tooLarge(path);
+    for (;;) {
+      if (signal?.aborted) throw new AbortedError(signal.reason);
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK_BYTES));
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function collect(chunks: AsyncIterable<Uint8Array>, source: string): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of chunks) {
+    size += chunk.length;
+    if (size > MAX_IMAGE_BYTES) throw tooLarge(source);
+    parts.push(chunk);
+  }
+  return Buffer.concat(parts);
+}
+
+function tooLarge(source: string): ArgumentError {
+  return new ArgumentError({
+    code: 'IMAGE_TOO_LARGE',
+    message: `${shorten(source)} has more than ${MAX_IMAGE_BYTES} bytes.`,
+    fix: 'Pass the path of an image file.',
+  });
+}
+
+/** Texts may be megabytes (a data URL, the file itself by mistake): they have no place in a message. */
+function shorten(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}...` : text;
+}
+
 async function fetchImage(address: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
-  // A data URL may be megabytes: it has no place in a message.
-  const shown = address.slice(0, 120);
   try {
     const response = await fetch(address, { signal });
-    if (response.ok) return new Uint8Array(await response.arrayBuffer());
-    throw new Error(`status ${response.status}`);
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return response.body ? await collect(response.body, address) : new Uint8Array(0);
   } catch (cause) {
+    if (cause instanceof LlavaSpError) throw cause;
     if (signal?.aborted) throw new AbortedError(signal.reason);
-    throw unreadable(`The image at ${shown} can't be fetched.`, cause);
+    throw unreadable(`The image at ${shorten(address)} can't be fetched.`, cause);
   }
 }
 
@@ -67,6 +119,7 @@ function spawnWorker(): WorkerPort {
   // An idle model does not keep the process alive; a request that waits for its reply does.
   worker.unref();
   let pending = 0;
+  let terminated = false;
   return {
     post(message, transfer) {
       if (pending++ === 0) worker.ref();
@@ -77,7 +130,16 @@ function spawnWorker(): WorkerPort {
         if (--pending === 0) worker.unref();
         listener(message);
       }),
-    onError: (listener) => void worker.on('error', listener),
-    terminate: async () => void (await worker.terminate()),
+    onError(listener) {
+      worker.on('error', listener);
+      // A thread may also end without an error of its own.
+      worker.on('exit', (code) => {
+        if (!terminated) listener(new Error(`the thread ended with code ${code}`));
+      });
+    },
+    async terminate() {
+      terminated = true;
+      await worker.terminate();
+    },
   };
 }
