@@ -27,11 +27,11 @@ need "$emscripten/emcc.py" emscripten
 need node nodejs
 need python3 python3
 binaryen=${BINARYEN_JS:-}
-for dir in ../.cache/binaryen/node_modules/binaryen ../node_modules/binaryen; do
+for dir in ../node_modules/binaryen; do
   [ -n "$binaryen" ] || { [ -f $dir/bin/wasm-opt ] && binaryen=$(realpath $dir/bin); }
 done
 if [ -z "$binaryen" ]; then
-  echo 'build.sh: wasm-opt is missing: npm install --no-save --prefix .cache/binaryen binaryen@132' >&2
+  echo 'build.sh: wasm-opt is missing: npm install' >&2
   missing=1
 fi
 if [ $missing = 1 ]; then echo 'wasm/install-toolchain.sh installs the Debian packages.' >&2; exit 1; fi
