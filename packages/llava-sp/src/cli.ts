@@ -59,6 +59,12 @@ async function main(): Promise<number> {
   }
 }
 
+// Whoever read the answer has gone (`| head`): nothing is left to do.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.ok);
+  throw error;
+});
+
 try {
   process.exitCode = await main();
 } catch (error) {
