@@ -100,7 +100,8 @@ export async function generate(
   const { sampler, stops, maxTokens } = question;
   const { after } = question.prompt;
   const detokenizer = tokenizer.detokenizer();
-  const history: number[] = [...after];
+  // What a repetition penalty looks at: the answer so far, as in Hugging Face where a prompt comes as embeddings.
+  const history: number[] = [];
   let pos = prefix;
   const started = performance.now();
 
