@@ -69,7 +69,7 @@ for variant in simd relaxed; do
   python3 "$emscripten/emcc.py" -O3 $flags -mbulk-memory -std=c11 -Wall -Wextra -Werror \
     -Iinclude -I$dir kernels/*.c -o "$work/$variant.wasm" --no-entry $keep \
     -sSTANDALONE_WASM -sWASM_BIGINT -sIMPORTED_MEMORY -sALLOW_MEMORY_GROWTH -sINITIAL_MEMORY=1MB -sMAXIMUM_MEMORY=4GB -sTOTAL_STACK=64KB \
-    -sERROR_ON_UNDEFINED_SYMBOLS=0 -Wl,--no-stack-first -Wl,--export=__heap_base
+    -sERROR_ON_UNDEFINED_SYMBOLS=0 -sWARN_ON_UNDEFINED_SYMBOLS=0 -Wl,--no-stack-first -Wl,--export=__heap_base
   "$work/bin/wasm-opt" --enable-simd --enable-relaxed-simd --enable-bulk-memory --enable-sign-ext --enable-mutable-globals \
     --enable-nontrapping-float-to-int --vacuum --dce --coalesce-locals --reorder-locals --strip-producers --strip-target-features "$work/$variant.wasm" \
     $([ $names = 1 ] && echo -g) -o "$out/kernels.$variant.wasm"

@@ -92,7 +92,7 @@ function benchGemv(variant: Variant, shape: Gemv): void {
   const reads = weights.map((w) => machine.list([['stream_read', { out: y, x: w, bytes: size }]]));
   const gemv = cycle(calls);
   const read = cycle(reads);
-  for (let i = 0; i < 60; i++) gemv(), read(); // lets the engine finish compiling
+  for (let i = 0; i < 60; i++) (gemv(), read()); // lets the engine finish compiling
   let times = [Infinity, Infinity];
   for (let turn = 0; turn < 4; turn++) {
     times = [Math.min(times[0], best(gemv, seconds / 8)), Math.min(times[1], best(read, seconds / 8))];
@@ -124,7 +124,11 @@ function benchGemm(variant: Variant, shape: Gemm): void {
   for (let i = 0; i < 3; i++) call();
   const time = best(call, seconds);
   const bytes = machine.exports.packed_bytes(format, part, k, group);
-  print(`${variant} ${name}`, `${(bytes / time / 1e9).toFixed(2)} GB/s`, `${((M * part * k) / time / 1e9).toFixed(1)} GMAC/s`);
+  print(
+    `${variant} ${name}`,
+    `${(bytes / time / 1e9).toFixed(2)} GB/s`,
+    `${((M * part * k) / time / 1e9).toFixed(1)} GMAC/s`,
+  );
 }
 
 /** Speed-up of two workers over one, every worker with its own half of the rows in its own memory. */

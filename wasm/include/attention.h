@@ -5,6 +5,7 @@
 #ifndef LLAVA_SP_ATTENTION_H
 #define LLAVA_SP_ATTENTION_H
 #include "math.h"
+#include "tile8.h"
 
 #define KEYS 64
 #define MAX_D 512
@@ -18,28 +19,22 @@ struct attention_tile {
  * ignored). */
 INLINE void attention_mr(struct attention_tile *t, const float *const *q, const float *keys, const float *values, uint32_t d,
                          const uint32_t *seen, float scale, float *const *y, const int mr) {
+  const struct exp_constants k = exp_constants();
+  const v128_t masked = wasm_f32x4_splat(NEG_INF);
+  const float *qs[4], *ps[4];
   float top[4], sum[4];
   uint32_t last = 0;
   for (int m = 0; m < mr; m++) {
     for (uint32_t i = 0; i < d; i++) t->q[m][i] = q[m][i] * scale, t->o[m][i] = 0;
-    top[m] = NEG_INF, sum[m] = 0;
+    top[m] = NEG_INF, sum[m] = 0, qs[m] = t->q[m], ps[m] = t->s[m];
     if (seen[m] > last) last = seen[m];
   }
   for (uint32_t k0 = 0; k0 < last; k0 += KEYS) {
     uint32_t n = last - k0 < KEYS ? last - k0 : KEYS;
     for (uint32_t o = 0; o < n; o += 8) {
-      const float *kp = keys + (size_t)(k0 + o) * d;
       v128_t acc[8];
       UNROLL for (int i = 0; i < 2 * mr; i++) acc[i] = zero();
-      for (uint32_t i = 0; i < d; i++, kp += 8) {
-        v128_t lo = load(kp), hi = load(kp + 4);
-        UNROLL for (int m = 0; m < mr; m++) {
-          v128_t qv = splat_f32(&t->q[m][i]);
-          acc[2 * m] = fma_f32x4(lo, qv, acc[2 * m]);
-          acc[2 * m + 1] = fma_f32x4(hi, qv, acc[2 * m + 1]);
-          PIN(acc[2 * m]); PIN(acc[2 * m + 1]);
-        }
-      }
+      tile8(acc, qs, keys + (size_t)(k0 + o) * d, 8, d, mr);
       UNROLL for (int m = 0; m < mr; m++) store(&t->s[m][o], acc[2 * m]), store(&t->s[m][o + 4], acc[2 * m + 1]);
     }
     for (int m = 0; m < mr; m++) {
@@ -56,12 +51,12 @@ INLINE void attention_mr(struct attention_tile *t, const float *const *q, const 
       v128_t vs = zero(), base = wasm_f32x4_splat(new_top);
       for (uint32_t i = 0; i < n; i += 4) {
         v128_t v = load(s + i);
-        v128_t p = exp_f32x4(wasm_f32x4_sub(v, base));
-        p = wasm_v128_andnot(p, wasm_f32x4_eq(v, wasm_f32x4_const_splat(NEG_INF))); /* exp is clamped: masked keys weigh 0 */
+        v128_t p = exp_f32x4(wasm_f32x4_sub(v, base), &k);
+        p = wasm_v128_andnot(p, wasm_f32x4_eq(v, masked)); /* exp is clamped: masked keys weigh 0 */
         store(s + i, p);
         vs = wasm_f32x4_add(vs, p);
       }
-      float keep = top[m] == NEG_INF ? 0.0f : wasm_f32x4_extract_lane(exp_f32x4(wasm_f32x4_splat(top[m] - new_top)), 0);
+      float keep = top[m] == NEG_INF ? 0.0f : wasm_f32x4_extract_lane(exp_f32x4(wasm_f32x4_splat(top[m] - new_top), &k), 0);
       sum[m] = sum[m] * keep + sum_f32x4(vs);
       top[m] = new_top;
       if (keep != 1.0f)
@@ -72,16 +67,7 @@ INLINE void attention_mr(struct attention_tile *t, const float *const *q, const 
     for (; c + 8 <= d; c += 8) {
       v128_t acc[8];
       UNROLL for (int m = 0; m < mr; m++) acc[2 * m] = load(&t->o[m][c]), acc[2 * m + 1] = load(&t->o[m][c + 4]);
-      const float *v = vp + c;
-      for (uint32_t i = 0; i < n; i++, v += d) {
-        v128_t lo = load(v), hi = load(v + 4);
-        UNROLL for (int m = 0; m < mr; m++) {
-          v128_t pv = splat_f32(&t->s[m][i]);
-          acc[2 * m] = fma_f32x4(lo, pv, acc[2 * m]);
-          acc[2 * m + 1] = fma_f32x4(hi, pv, acc[2 * m + 1]);
-          PIN(acc[2 * m]); PIN(acc[2 * m + 1]);
-        }
-      }
+      tile8(acc, ps, vp + c, d, n, mr);
       UNROLL for (int m = 0; m < mr; m++) store(&t->o[m][c], acc[2 * m]), store(&t->o[m][c + 4], acc[2 * m + 1]);
     }
     for (; c < d; c++)

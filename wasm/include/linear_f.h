@@ -4,6 +4,7 @@
 #define LLAVA_SP_LINEAR_F_H
 #include "epilogue.h"
 #include "packed.h"
+#include "tile8.h"
 
 #define X_EXPONENT 64 /* raw f16 is 2^-112 of its value: x carries 2^64 of that, the result the rest */
 
@@ -59,15 +60,7 @@ INLINE void gemm_f_tile(const float *panel, const float *x, uint32_t ldx, uint32
     p[m] = x + (size_t)m * ldx;
     f[2 * m] = first ? zero() : load(partial + m * 8), f[2 * m + 1] = first ? zero() : load(partial + m * 8 + 4);
   }
-  for (uint32_t kk = 0; kk < kc; kk++) {
-    v128_t w0 = load(panel + kk * 8), w1 = load(panel + kk * 8 + 4);
-    UNROLL for (int m = 0; m < mr; m++) {
-      v128_t xv = splat_f32(p[m] + kk);
-      f[2 * m] = fma_f32x4(xv, w0, f[2 * m]);
-      f[2 * m + 1] = fma_f32x4(xv, w1, f[2 * m + 1]);
-      PIN(f[2 * m]); PIN(f[2 * m + 1]);
-    }
-  }
+  tile8(f, p, panel, 8, kc, mr);
   UNROLL for (int m = 0; m < mr; m++) store(partial + m * 8, f[2 * m]), store(partial + m * 8 + 4, f[2 * m + 1]);
 }
 

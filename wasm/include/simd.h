@@ -19,10 +19,11 @@ INLINE v128_t zero(void) { return wasm_i32x4_const_splat(0); }
 /* A constant that stays in a register, or at worst is loaded. Engines build a v128.const anew at each use (three
  * instructions), and every tool on the way here turns a splat of a constant into one: hence a load that none sees through. */
 struct constants {
-  uint32_t f16_mask, low_bytes, low_halves, two_64, two_112;
+  uint32_t f16_mask, low_bytes, low_halves, two_64, two_112, magic_bits;
+  float exp_low, exp_high, log2e, magic, ln2_high, ln2_low, exp_p[6], one, sign, half, gelu_erf_p[12], gelu_tanh_p[2], quick;
 };
-extern const volatile struct constants held;
-#define HELD(field) wasm_i32x4_splat((int32_t)held.field)
+extern volatile struct constants held;
+#define HELD(field) wasm_v128_load32_splat((const void *)&held.field)
 
 /* Lane m (a constant) in all lanes. One load and four of these take fewer instructions than four splatting loads, whose
  * constant offsets engines compute apart. */

@@ -16,6 +16,7 @@ INLINE float dot(const float *x, const float *y, uint32_t n) {
 
 void cross_attention(const struct cross_attention_args *a) {
   const float *k = a->k, *v = a->v;
+  const struct exp_constants constants = exp_constants();
   for (uint32_t r = 0; r < a->nq; r++) {
     const float *q = (const float *)a->q + (size_t)r * a->d;
     float *map = (float *)a->map + (size_t)r * a->nk, *y = (float *)a->y + (size_t)r * a->ldy;
@@ -25,7 +26,7 @@ void cross_attention(const struct cross_attention_args *a) {
       if (map[t] > top) top = map[t];
     }
     for (uint32_t t = 0; t < a->nk; t++) {
-      map[t] = wasm_f32x4_extract_lane(exp_f32x4(wasm_f32x4_splat(map[t] - top)), 0);
+      map[t] = wasm_f32x4_extract_lane(exp_f32x4(wasm_f32x4_splat(map[t] - top), &constants), 0);
       sum += map[t];
     }
     for (uint32_t i = 0; i < a->d; i++) y[i] = 0;

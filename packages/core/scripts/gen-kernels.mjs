@@ -31,7 +31,11 @@ export function parseKernels(text) {
 /** The TypeScript module for a parsed list. */
 export function renderKernels(kernels) {
   const out = ['// Generated from wasm/kernels.inc by scripts/gen-kernels.mjs. Do not edit.', ''];
-  out.push('/** P byte address, U u32, I i32, F f32: one word each. */', "export type FieldKind = 'P' | 'U' | 'I' | 'F';", '');
+  out.push(
+    '/** P byte address, U u32, I i32, F f32: one word each. */',
+    "export type FieldKind = 'P' | 'U' | 'I' | 'F';",
+    '',
+  );
   out.push('export const kernels = {');
   kernels.forEach((k, opcode) => {
     const fields = k.fields.map(([n, t]) => `['${n}', '${t}']`).join(', ');
