@@ -115,7 +115,8 @@ function unreadable(message: string, cause: unknown): LoadError {
 }
 
 function spawnWorker(): WorkerPort {
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { name: 'llava-sp' });
+  // Flags of the process are not for this file: with --input-type, as behind `node --eval`, a thread can't even start.
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { name: 'llava-sp', execArgv: [] });
   // An idle model does not keep the process alive; a request that waits for its reply does.
   worker.unref();
   let pending = 0;
