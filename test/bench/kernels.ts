@@ -92,7 +92,11 @@ function benchGemv(variant: Variant, shape: Gemv): void {
   const reads = weights.map((w) => machine.list([['stream_read', { out: y, x: w, bytes: size }]]));
   const gemv = cycle(calls);
   const read = cycle(reads);
-  for (let i = 0; i < 60; i++) (gemv(), read()); // lets the engine finish compiling
+  // lets the engine finish compiling
+  for (let i = 0; i < 60; i++) {
+    gemv();
+    read();
+  }
   let times = [Infinity, Infinity];
   for (let turn = 0; turn < 4; turn++) {
     times = [Math.min(times[0], best(gemv, seconds / 8)), Math.min(times[1], best(read, seconds / 8))];

@@ -22,10 +22,16 @@ struct masks {
 };
 INLINE struct masks held_masks(void) { return (struct masks){HELD(CODE_MASK), HELD(f16_mask)}; }
 
-/* scale and bias of half h (4 rows) of a group whose 16-byte scales start at s. */
-INLINE v128_t group_scale(const uint8_t *s, uint32_t h, v128_t f16_mask) { return load4_f16_raw(s + h * 8, f16_mask); }
-INLINE v128_t group_bias(const uint8_t *s, uint32_t h, v128_t f16_mask, const int bits) {
-  return bits == 4 ? load4_f16_raw(s + 16 + h * 8, f16_mask) : load(s + 16 + h * 16);
+/* Scales and biases (raw, see packed.h) of half h (4 rows) of a group; q4 has both of a row in one word: one load, and the
+ * shift by 3 puts a sign-extended f16 in the upper half where load4_f16_raw's shift by 13 puts one from the lower half. */
+struct affine {
+  v128_t scale, bias;
+};
+INLINE struct affine group_affine(const uint8_t *s, uint32_t h, v128_t f16_mask, const int bits) {
+  if (bits == 8) return (struct affine){load4_f16_raw(s + h * 8, f16_mask), load(s + 16 + h * 16)};
+  v128_t v = load(s + h * 16);
+  return (struct affine){wasm_v128_and(wasm_i32x4_shr(v, 3), f16_mask),
+                         wasm_v128_and(wasm_i32x4_shr(wasm_i32x4_shl(v, 16), 3), f16_mask)};
 }
 
 #define STREAMS 4
@@ -58,8 +64,8 @@ INLINE void gemv_row(const uint8_t *w, const struct packed_geometry *geo, struct
     }
     UNROLL for (int s = 0; s < STREAMS; s++) {
       UNROLL for (int h = 0; h < 2; h++) {
-        f[2 * s + h] = fma_f32x4(t[2 * s + h], group_scale(p[s], h, masks.f16), f[2 * s + h]);
-        f[2 * s + h] = fma_f32x4(sum, group_bias(p[s], h, masks.f16, bits), f[2 * s + h]);
+        struct affine a = group_affine(p[s], h, masks.f16, bits);
+        f[2 * s + h] = fma_f32x4(sum, a.bias, fma_f32x4(t[2 * s + h], a.scale, f[2 * s + h]));
       }
       p[s] += bits == 4 ? 32 : 48;
     }
@@ -99,10 +105,9 @@ INLINE void gemm_tile(const uint8_t *w, struct act_q8 q, uint32_t k, uint32_t gr
     UNROLL for (int m = 0; m < mr; m++) sum[m] = splat_f32(xsum + m * sum_row);
     xsum += scale_step;
     UNROLL for (int h = 0; h < 2; h++) {
-      v128_t scale = group_scale(w, h, masks.f16), bias = group_bias(w, h, masks.f16, bits);
+      struct affine a = group_affine(w, h, masks.f16, bits);
       UNROLL for (int m = 0; m < mr; m++) {
-        f[2 * m + h] = fma_f32x4(t[2 * m + h], scale, f[2 * m + h]);
-        f[2 * m + h] = fma_f32x4(sum[m], bias, f[2 * m + h]);
+        f[2 * m + h] = fma_f32x4(sum[m], a.bias, fma_f32x4(t[2 * m + h], a.scale, f[2 * m + h]));
       }
     }
     w += bits == 4 ? 32 : 48;

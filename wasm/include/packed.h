@@ -8,7 +8,7 @@
  * Row block by format:
  *   f32  [k][8] f32
  *   f16  [k][8] f16
- *   q4   [k/group] of { [group/32] of 128 bytes of codes; 8 f16 scales; 8 f16 biases }
+ *   q4   [k/group] of { [group/32] of 128 bytes of codes; 8 of { f16 bias; f16 scale } }
  *        128 bytes: [4 j][2 halves of 4 rows][4 rows][4 bytes]: byte p = code k=8j+p | code k=8j+4+p << 4
  *   q8   [k/group] of { [group/32] of 256 bytes of codes; 8 f16 scales; 8 f32 biases }
  *        256 bytes: [16 pairs t][2 halves][4 rows][2 bytes], codes less 128, pair t = q16 pair t of include/act_q8.h;

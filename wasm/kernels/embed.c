@@ -8,8 +8,8 @@ static void embed_q(float *y, const uint8_t *block, uint32_t lane, uint32_t k, u
   for (uint32_t g = 0; g < k / group; g++) {
     const uint8_t *codes = block;
     block += group * bits;
-    float scale = f16_to_f32(((const uint16_t *)block)[lane]) * unshift;
-    float bias = bits == 4 ? f16_to_f32(((const uint16_t *)block)[8 + lane]) * unshift
+    float scale = f16_to_f32(((const uint16_t *)block)[bits == 4 ? 2 * lane + 1 : lane]) * unshift;
+    float bias = bits == 4 ? f16_to_f32(((const uint16_t *)block)[2 * lane]) * unshift
                            : ((const float *)(block + 16))[lane] * 0x1p112f * unshift;
     for (uint32_t b = 0; b < group; b += 32, y += 32, codes += 32 * bits) {
       if (bits == 8) {

@@ -35,11 +35,11 @@ void repack_q4(const struct repack_q4_args *a) {
             store(out + j * 32 + h * 16, wasm_v128_or(lo, wasm_i32x4_shl(hi, 4)));
           }
         }
-      uint16_t *scales = (uint16_t *)out, *biases = scales + 8;
+      uint16_t *affine = (uint16_t *)out;
       for (uint32_t i = 0; i < 8; i++) {
         size_t at = (size_t)(r + i) * groups + g;
-        scales[i] = i < here ? f32_to_f16(load_dtype(a->scales, at, a->dtype) * factor) : 0;
-        biases[i] = i < here ? f32_to_f16(load_dtype(a->biases, at, a->dtype) * factor) : 0;
+        affine[2 * i + 1] = i < here ? f32_to_f16(load_dtype(a->scales, at, a->dtype) * factor) : 0;
+        affine[2 * i] = i < here ? f32_to_f16(load_dtype(a->biases, at, a->dtype) * factor) : 0;
       }
       out += 32;
     }

@@ -17,8 +17,10 @@ INLINE void gemv_block(const uint8_t *const *p, const uint8_t *x, v128_t *d, v12
     gemv_block_q8(p, x, d);
     return;
   }
+  v128_t x16 = load(x);
   UNROLL for (int j = 0; j < 4; j++) {
-    v128_t x0 = wasm_v128_load32_splat(x + j * 8), x1 = wasm_v128_load32_splat(x + j * 8 + 4);
+    if (j == 2) x16 = load(x + 16);
+    v128_t x0 = lane_splat(x16, j % 2 * 2), x1 = lane_splat(x16, j % 2 * 2 + 1);
     UNROLL for (int s = 0; s < 8; s++) {
       v128_t w = load(p[s / 2] + j * 32 + (s & 1) * 16);
       if (form == 4) {

@@ -21,8 +21,8 @@ INLINE void gemv_block(const uint8_t *const *p, const uint8_t *x, v128_t *d, v12
     return;
   }
   UNROLL for (int j = 0; j < 4; j++) {
-    v128_t xv[4];
-    UNROLL for (int u = 0; u < 4; u++) xv[u] = wasm_v128_load32_splat(x + j * 16 + u * 4);
+    v128_t x16 = load(x + j * 16), xv[4];
+    UNROLL for (int u = 0; u < 4; u++) xv[u] = lane_splat(x16, u);
     UNROLL for (int s = 0; s < 8; s++) {
       v128_t w = load(p[s / 2] + j * 32 + (s & 1) * 16);
       UNROLL for (int u = 0; u < 4; u++) {
@@ -45,8 +45,10 @@ INLINE void gemm_block(const uint8_t *w, const uint8_t *x, uint32_t row, uint32_
     v128_t wl = load(w + j * 32), wh = load(w + j * 32 + 16);
     UNROLL for (int u = 0; u < 4; u++) {
       v128_t w0 = nibble(wl, mask, u), w1 = nibble(wh, mask, u);
+      /* half by loads, half by shuffles: each has a port of its own */
+      v128_t x4 = mr == 4 ? load(x + (j * 4 + u) * step) : zero();
       UNROLL for (int m = 0; m < mr; m++) {
-        v128_t xv = wasm_v128_load32_splat(x + (j * 4 + u) * step + m * row);
+        v128_t xv = mr == 4 && m >= 2 ? lane_splat(x4, m) : wasm_v128_load32_splat(x + (j * 4 + u) * step + m * row);
         d[2 * m] = dot_add(xv, w0, d[2 * m]);
         d[2 * m + 1] = dot_add(xv, w1, d[2 * m + 1]);
         PIN(d[2 * m]); PIN(d[2 * m + 1]);
