@@ -151,7 +151,7 @@ async function benchThreads(variant: Variant, kernel: 'linear_q4_gemv' | 'linear
   for (const size of [1, 2]) {
     const workers = await Promise.all(Array.from({ length: size }, (_, rank) => start(size, rank)));
     let shortest = Infinity;
-    for (let i = 0; i < 12 * seconds; i++) {
+    for (let i = 0; i < 50 * seconds; i++) {
       Atomics.store(flag, 0, 0);
       const done = workers.map(
         (w) => new Promise<number>((resolve) => w.once('message', (t: number) => resolve(t))),
