@@ -163,7 +163,7 @@ async function benchThreads(variant: Variant, kernel: 'linear_q4_gemv' | 'linear
     await Promise.all(workers.map((w) => w.terminate()));
   }
   print(
-    `${variant} ${kernel} 4096x4096, two workers`,
+    `${variant} ${kernel} k4096, two workers`,
     `${(times[0] * 1e3).toFixed(2)} ms`,
     `${(times[1] * 1e3).toFixed(2)} ms`,
     `${(times[0] / times[1]).toFixed(2)} x`,
