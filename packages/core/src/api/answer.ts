@@ -35,6 +35,11 @@ const NOTHING: AnswerState = {
   finishReason: null,
 };
 
+/** Tells an answer how to look up what has been done so far. */
+export type Observe = (state: () => AnswerState) => void;
+
+type Work = (emit: (text: string) => void, observe: Observe, signal: AbortSignal) => Promise<AnswerState>;
+
 /**
  * An answer as it comes: iterate over it for pieces of text, or await {@link Answer.text} for the whole. The work
  * starts with `ask` and goes on whether anybody listens or not; to stop it, `break` out of the loop, call
@@ -43,7 +48,7 @@ const NOTHING: AnswerState = {
 export class Answer implements AsyncIterable<string> {
   readonly #pieces: string[] = [];
   readonly #controller = new AbortController();
-  #state: AnswerState = NOTHING;
+  #state: () => AnswerState = () => NOTHING;
   #ended = false;
   #cancelled = false;
   #error: Error | null = null;
@@ -53,27 +58,24 @@ export class Answer implements AsyncIterable<string> {
    * Not for applications: they get answers from `ask`. `work` does the asking; its signal is aborted by the caller's
    * `signal`, by `cancel`, and by a `break`.
    */
-  constructor(
-    work: (emit: (text: string) => void, signal: AbortSignal) => Promise<AnswerState>,
-    signal: AbortSignal | undefined,
-  ) {
+  constructor(work: Work, signal: AbortSignal | undefined) {
     const combined = signal ? AbortSignal.any([signal, this.#controller.signal]) : this.#controller.signal;
     void this.#run(work, combined);
   }
 
-  /** Tokens counted; final once the answer has ended. */
+  /** Tokens counted so far; final once the answer has ended. */
   get usage(): Usage {
-    return this.#state.usage;
+    return this.#state().usage;
   }
 
-  /** Times measured; final once the answer has ended. */
+  /** Times measured so far; final once the answer has ended. */
   get timings(): Timings {
-    return this.#state.timings;
+    return this.#state().timings;
   }
 
   /** Why it ended; `null` while it has not, or when it failed. */
   get finishReason(): FinishReason | null {
-    return this.#state.finishReason;
+    return this.#state().finishReason;
   }
 
   /** Stops the work. What came so far stays; the loop and `text()` end without an error. */
@@ -107,20 +109,21 @@ export class Answer implements AsyncIterable<string> {
     if (this.#error) throw this.#error;
   }
 
-  async #run(
-    work: (emit: (text: string) => void, signal: AbortSignal) => Promise<AnswerState>,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #run(work: Work, signal: AbortSignal): Promise<void> {
     const emit = (text: string): void => {
       this.#pieces.push(text);
       this.#notify();
     };
+    const observe: Observe = (state) => (this.#state = state);
     try {
-      this.#state = await work(emit, signal);
+      const state = await work(emit, observe, signal);
+      this.#state = () => state;
     } catch (error) {
-      if (this.#cancelled && error instanceof AbortedError)
-        this.#state = { ...this.#state, finishReason: 'cancelled' };
-      else this.#error = error instanceof Error ? error : new Error(String(error));
+      // What was done until then stays to be read, and the clock stops.
+      const state = this.#state();
+      const cancelled = this.#cancelled && error instanceof AbortedError;
+      this.#state = () => (cancelled ? { ...state, finishReason: 'cancelled' } : state);
+      if (!cancelled) this.#error = error instanceof Error ? error : new Error(String(error));
     }
     this.#ended = true;
     this.#notify();

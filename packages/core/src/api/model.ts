@@ -3,9 +3,10 @@ import { AbortedError, ArgumentError, DeviceError } from '../errors/index.ts';
 import type { Host } from '../host.ts';
 import { visualTokenCount } from '../models/registry.ts';
 import type { ModelConfig } from '../models/config.ts';
+import type { FinishReason, Progress } from '../pipeline/generate.ts';
 import type { WeightSummary } from '../pipeline/load_weights.ts';
 import type { Encoded, Runtime } from '../pipeline/runtime.ts';
-import { Answer, type AnswerState } from './answer.ts';
+import { Answer, type AnswerState, type Observe } from './answer.ts';
 import { readSource, sameSource, type ImageInput, type ImageSource } from './image.ts';
 import { checkCommon, type AskOptions } from './options.ts';
 import { Scene } from './scene.ts';
@@ -54,7 +55,7 @@ export class Model {
     // A wrong signal is reported by the answer, like every other error.
     const given: unknown = (options as AskOptions | null)?.signal;
     return new Answer(
-      (emit, signal) => this.#answer(image, prompt, options, emit, signal),
+      (emit, observe, signal) => this.#answer(image, prompt, options, emit, observe, signal),
       given instanceof AbortSignal ? given : undefined,
     );
   }
@@ -95,6 +96,7 @@ export class Model {
     text: string,
     options: AskOptions,
     emit: (text: string) => void,
+    observe: Observe,
     stopped: AbortSignal,
   ): Promise<AnswerState> {
     const signal = this.#signal(stopped);
@@ -110,25 +112,30 @@ export class Model {
       return this.#runtime.enqueue(async () => {
         const queued = performance.now() - asked;
         const { scene, decoded, fresh } = await this.#sceneOf(image, source, signal);
-        const result = await this.#runtime.answer(scene, question, emit, signal);
-        const { prefill, decode, tokens, reason } = result;
+        const progress: Progress = { tokens: 0, prefill: 0, decode: 0 };
         const { preprocess, vision, prefix } = scene.timings;
-        const cachedTokens = fresh ? 0 : scene.tokens;
-        const imageTokens = visualTokenCount(this.#runtime.config);
-        return {
-          usage: { promptTokens: question.promptTokens, imageTokens, cachedTokens, completionTokens: tokens },
+        const state = (finishReason: FinishReason | null, total: number): AnswerState => ({
+          usage: {
+            promptTokens: question.promptTokens,
+            imageTokens: visualTokenCount(this.#runtime.config),
+            cachedTokens: fresh ? 0 : scene.tokens,
+            completionTokens: progress.tokens,
+          },
           timings: {
             queued,
             image: asked - start + decoded + (fresh ? preprocess : 0),
             vision: fresh ? vision + prefix : 0,
-            prefill,
-            decode,
-            total: performance.now() - start,
+            prefill: progress.prefill,
+            decode: progress.decode,
+            total,
             // The first token comes out of the prefill.
-            tokensPerSecond: tokens > 1 ? ((tokens - 1) / decode) * 1000 : 0,
+            tokensPerSecond: progress.tokens > 1 ? ((progress.tokens - 1) / progress.decode) * 1000 : 0,
           },
-          finishReason: reason,
-        };
+          finishReason,
+        });
+        observe(() => state(null, performance.now() - start));
+        const reason = await this.#runtime.answer(scene, question, progress, emit, signal);
+        return state(reason, performance.now() - start);
       }, signal);
     });
   }

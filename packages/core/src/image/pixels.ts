@@ -45,7 +45,7 @@ export function checkSize(width: number, height: number, limits: ImageLimits = {
     throw new ArgumentError({
       code: 'IMAGE_TOO_LARGE',
       message: `The image is ${size}; at most ${maxPixels / 1e6} megapixels and ${MAX_SIDE} pixels a side are read.`,
-      fix: 'Scale the image down first, or raise the limit on pixels.',
+      fix: 'Scale the image down first.',
     });
   }
 }

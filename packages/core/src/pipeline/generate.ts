@@ -24,12 +24,12 @@ export interface GenerateOptions extends SamplingOptions {
 /** Why an answer ended: the model said so, `maxTokens`, a stop string, or the caller. */
 export type FinishReason = 'stop' | 'length' | 'stop_string' | 'cancelled';
 
-export interface Generated {
-  readonly reason: FinishReason;
-  readonly tokens: number;
+/** What has been done of an answer; kept up to date while it comes. */
+export interface Progress {
+  tokens: number;
   /** Milliseconds. */
-  readonly prefill: number;
-  readonly decode: number;
+  prefill: number;
+  decode: number;
 }
 
 /** A question made ready: everything about it that can be refused has been checked. For one answer. */
@@ -94,9 +94,10 @@ export async function generate(
   tokenizer: Tokenizer,
   prefix: number,
   question: Question,
+  progress: Progress,
   emit: (text: string) => void,
   signal?: AbortSignal,
-): Promise<Generated> {
+): Promise<FinishReason> {
   const { sampler, stops, maxTokens } = question;
   const { after } = question.prompt;
   const detokenizer = tokenizer.detokenizer();
@@ -114,29 +115,26 @@ export async function generate(
 
   let logits: Float32Array = new Float32Array(0);
   for (let at = 0; at < after.length; at += CHUNK) logits = await forward(after.slice(at, at + CHUNK));
-  const prefill = performance.now() - started;
+  progress.prefill = performance.now() - started;
 
-  let tokens = 0;
-  const finish = (reason: FinishReason): Generated => {
-    return { reason, tokens, prefill, decode: performance.now() - started - prefill };
-  };
   for (;;) {
     throwIfAborted(signal);
     const { id } = sampler.sample(logits, history);
     if (config.text.eos.includes(id)) {
       emitAll(stops.push(detokenizer.flush()).text + stops.flush());
-      return finish('stop');
+      return 'stop';
     }
-    tokens++;
+    progress.tokens++;
     history.push(id);
     const { text, stopped } = stops.push(detokenizer.push(id));
     if (text) emit(text);
-    if (stopped) return finish('stop_string');
-    if (tokens === maxTokens) {
+    if (stopped) return 'stop_string';
+    if (progress.tokens === maxTokens) {
       emitAll(stops.push(detokenizer.flush()).text + stops.flush());
-      return finish('length');
+      return 'length';
     }
     logits = await forward([id]);
+    progress.decode = performance.now() - started - progress.prefill;
   }
 
   function emitAll(text: string): void {

@@ -7,7 +7,14 @@ import type { ModelConfig } from '../models/config.ts';
 import { visualTokenCount } from '../models/registry.ts';
 import type { PromptTokens } from '../text/chat.ts';
 import { Executables } from './executables.ts';
-import { generate, prepare, type Generated, type GenerateOptions, type Question } from './generate.ts';
+import {
+  generate,
+  prepare,
+  type FinishReason,
+  type GenerateOptions,
+  type Progress,
+  type Question,
+} from './generate.ts';
 import { promptOf, type PromptParts } from './prompt.ts';
 import { Queue } from './queue.ts';
 
@@ -105,9 +112,10 @@ export class Runtime {
   async answer(
     scene: Encoded,
     question: Question,
+    progress: Progress,
     emit: (text: string) => void,
     signal?: AbortSignal,
-  ): Promise<Generated> {
+  ): Promise<FinishReason> {
     const { backend, config, tokenizer } = this.#parts;
     throwIfAborted(signal);
     if (this.#live !== scene) {
@@ -117,7 +125,17 @@ export class Runtime {
       await backend.restoreCache(scene.snapshot);
       this.#live = scene;
     }
-    return generate(backend, this.#executables, config, tokenizer, scene.tokens, question, emit, signal);
+    return generate(
+      backend,
+      this.#executables,
+      config,
+      tokenizer,
+      scene.tokens,
+      question,
+      progress,
+      emit,
+      signal,
+    );
   }
 
   /** The image will not be asked about any more. */

@@ -7,6 +7,9 @@
 /** Bytes of one region; larger exchanges go in pieces of rows, so one row of any tensor must fit. */
 export const REGION_BYTES = 4 << 20;
 
+/** What a thread says that was let out of a barrier: the cause is in another's report. */
+export const ELSEWHERE = 'another thread failed';
+
 /** Words of the control block. */
 const ARRIVED = 0;
 const GENERATION = 1;
@@ -84,7 +87,7 @@ export class Exchange {
     }
     for (let i = 0; i < SPINS; i++) if (Atomics.load(control, GENERATION) !== generation) return;
     while (Atomics.load(control, GENERATION) === generation) {
-      if (Atomics.load(control, FAILED) !== 0) throw new Error('another thread failed');
+      if (Atomics.load(control, FAILED) !== 0) throw new Error(ELSEWHERE);
       Atomics.wait(control, GENERATION, generation, 200);
     }
   }

@@ -229,6 +229,8 @@ export class WasmBackend implements Backend {
       // One chunk is repacked while the next is read.
       await sent;
       sent = this.#pool.one(rank, { type: 'rows', rows: { row: row - begin, rows, ...stored } });
+      // Its failure is thrown by the next await; while the next chunk is read nobody listens yet.
+      sent.catch(() => undefined);
     }
     await sent;
     await this.#pool.one(rank, { type: 'weight-end' });

@@ -21,8 +21,9 @@ export function serve(scope: WorkerScope): void {
       reply = { seq: request.seq, value: thread.answer(request, transfer) };
     } catch (error) {
       // The others wait at a barrier for this thread only when one of the list's commands failed.
-      if (RUNS.has(request.type)) thread.fail();
-      reply = { seq: request.seq, error: serialise(error) };
+      const fatal = RUNS.has(request.type);
+      if (fatal) thread.fail();
+      reply = { seq: request.seq, error: serialise(error, fatal) };
     }
     scope.post(reply, transfer);
   });
@@ -104,19 +105,17 @@ class Thread {
   }
 }
 
-function serialise(error: unknown): SerialisedError {
-  if (error instanceof LlavaSpError) {
+/** `fatal`: the threads are no longer in step, whatever the error was. */
+function serialise(error: unknown, fatal: boolean): SerialisedError {
+  if (error instanceof LlavaSpError && !fatal) {
     const { name: family, code, message, fix, stack } = error;
     return { family, code, message, fix, stack };
   }
-  const trap = error instanceof WebAssembly.RuntimeError;
   return {
     family: 'DeviceError',
     code: 'WORKER_FAILED',
-    message: `A worker thread failed: ${error instanceof Error ? error.message : String(error)}.`,
-    fix: trap
-      ? 'Load the model again; if it recurs, report it with the model used.'
-      : 'Load the model again.',
+    message: `A worker thread failed: ${error instanceof Error ? error.message : String(error)}`,
+    fix: 'Load the model again; if it recurs, report it with the model used.',
     stack: error instanceof Error ? error.stack : undefined,
   };
 }

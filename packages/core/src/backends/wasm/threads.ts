@@ -1,5 +1,6 @@
 import { ArgumentError, DeviceError, LoadError, UnsupportedError } from '../../errors/index.ts';
 import type { Host, WorkerPort } from '../../host.ts';
+import { ELSEWHERE } from './exchange.ts';
 import type { Reply, Request, SerialisedError } from './protocol.ts';
 
 interface Waiting {
@@ -35,10 +36,13 @@ export class ThreadPool {
   async all(request: (rank: number) => Request): Promise<unknown[]> {
     const asked = this.#ports.map((_, rank) => this.one(rank, request(rank)));
     const results = await Promise.allSettled(asked);
-    return results.map((result) => {
-      if (result.status === 'rejected') throw asError(result.reason);
-      return result.value;
-    });
+    const failures = results.flatMap((result) =>
+      result.status === 'rejected' ? [asError(result.reason)] : [],
+    );
+    // The thread that failed says why; those that waited for it only that it did.
+    const cause = failures.find(({ message }) => !message.includes(ELSEWHERE)) ?? failures.at(0);
+    if (cause) throw cause;
+    return results.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
   }
 
   async terminate(): Promise<void> {
