@@ -61,7 +61,7 @@ def make(out: Path, scenes: int, questions: int, seed: tuple[int, ...], sizes: t
         while not scene.things:
             scene = world.sample_scene(rng, scene.width, scene.height)
         name = f"scene-{number:04d}.png"
-        world.render(rng, scene).save(out / name, optimize=True)
+        world.render(rng, scene).save(out / name)
         asked: dict[str, tasks.Question] = {}
         for _ in range(4 * questions):
             if len(asked) == questions:

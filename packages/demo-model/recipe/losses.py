@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .model import COUNT_HEADS, PATCH_HEADS, LlavaSp
-from .packing import TASK_NAMES, attention_mask
+from .packing import ABSENT, TASK_NAMES, attention_mask
 
 ATTRIBUTE_HEADS = ("colour", "shape", "size", "rank_x", "rank_y", "same_shape", "same_colour")
 ATTRIBUTE_WEIGHTS = (1.0, 2.0, 0.5, 0.25, 0.25, 0.25, 0.25)  # shape is the slowest to learn
@@ -55,22 +55,61 @@ def coordinate_targets(coordinates: Tensor, vocabulary: int, sigma: float) -> Te
     return table
 
 
+def naming_loss(model: LlavaSp, visual: Tensor, batch: dict[str, Tensor], names: list[Tensor]) -> Tensor:
+    """Patch tokens [B, P, H] should point at the embeddings of their colour's, shape's and size's words.
+
+    With words and pictures in one space, finding "red" among the patches is one similarity, not one lesson for each colour.
+    """
+    inside = batch["owner"].flatten() >= 0
+    tokens = F.normalize(visual.flatten(0, 1)[inside], dim=-1)
+    attributes = batch["attributes"].flatten(0, 1)[inside]
+    loss = tokens.new_zeros(())
+    for i, ids in enumerate(names):
+        words = F.normalize(model.language_model.model.embed_tokens(ids), dim=-1)
+        loss = loss + F.cross_entropy(20 * tokens @ words.T, attributes[:, i])
+    return loss
+
+
+def said_loss(model: LlavaSp, states: Tensor, batch: dict[str, Tensor], names: list[Tensor]) -> Tensor:
+    """The state [B, T, H] from which the answer starts should point at the words that the question names."""
+    loss = states.new_zeros(())
+    for i, ids in enumerate(names):
+        b, t = (batch["said"][..., i] >= 0).nonzero(as_tuple=True)
+        words = F.normalize(model.language_model.model.embed_tokens(ids), dim=-1)
+        loss = loss + F.cross_entropy(20 * F.normalize(states[b, t], dim=-1) @ words.T, batch["said"][b, t, i])
+    return loss
+
+
+def count_guide(batch: dict[str, Tensor], q: Tensor, k: Tensor, h: int, rows: Tensor) -> Tensor:
+    """Head `h` should spread evenly while counting: a sixth on the centre of each object that counts, the rest on the
+    spatial tokens, so that the number can be read off. k is [B, heads, N + P, d], rows [B, T]."""
+    b, t = rows.nonzero(as_tuple=True)
+    bits = batch["guide"][b, t][:, None]
+    seen = (1 << batch["owner"].clamp_min(0)) * (batch["owner"] >= 0)
+    centres = ((seen[b] & bits) != 0) & (batch["centre"][b] > 0)  # [rows, P]
+    scores = (torch.einsum("rd,rpd->rp", q[b, h, t + q.shape[2] - rows.shape[1]], k[b, h]) * q.shape[-1] ** -0.5).log_softmax(-1)
+    spatial = scores.shape[1] - centres.shape[1]
+    rest = 1 - centres.sum(-1) / 6
+    return -((scores[:, spatial:] * centres).sum(-1) / 6 + rest * scores[:, :spatial].logsumexp(-1)).mean()
+
+
 def joint_loss(
     model: LlavaSp, batch: dict[str, Tensor], patches: Tensor, spatial: Tensor, head: int, table: Tensor, coordinates: Tensor,
-    watch: int, guided_heads: int,
+    names: list[Tensor], watch: int, guided_heads: int,
 ) -> tuple[Tensor, Tensor, dict[str, float]]:  # fmt: skip
-    """The answers' loss and the attention guide's loss, figures beside.
+    """The answers' loss and the teaching losses (attention guide, names), figures beside.
 
     The guide asks the first `guided_heads` heads of decoder layer `watch` to look, while answering, at the patches of the
-    objects the question refers to. It only speeds up what the answers would teach in the end; the runtime knows nothing of it.
+    objects the question refers to, or at the spatial tokens where there is no such object. It only speeds up what the answers would teach in the end; the runtime knows nothing of it.
     """
     embeds = model.language_model.model.embed_tokens(batch["ids"])
     visual = model.visual_tokens(patches, spatial)
     end = head + visual.shape[1]
+    naming = naming_loss(model, visual[:, -patches.shape[1] :], batch, names)
     x = torch.cat([embeds[:, :head], visual, embeds[:, end:]], 1)
     states, watched = model.language_model(x, batch["position"], attention_mask(batch["segment"], end), split=end, watch=watch)
     # From here on positions count from the end of the picture; nothing is asked before it.
-    batch = batch | {k: batch[k][:, end:] for k in ("target", "weight", "guide", "task")}
+    batch = batch | {k: batch[k][:, end:] for k in ("target", "weight", "guide", "task", "said")}
     b, t = (batch["target"] >= 0).nonzero(as_tuple=True)
     target, weight = batch["target"][b, t], batch["weight"][b, t]
     logits = model.language_model.logits(states[b, t])
@@ -84,24 +123,28 @@ def joint_loss(
     loss = loss.index_put((soft.nonzero()[:, 0],), smooth)
     answer_loss = (loss * weight).sum() / weight.sum()
 
-    q, k = watched
+    q, k, entering = watched
+    naming = naming + said_loss(model, entering[:, end:] if entering.shape[1] > batch["said"].shape[1] else entering, batch, names)
     bits = batch["guide"]
-    gb, gt = (bits > 0).nonzero(as_tuple=True)
-    first_patch = end - patches.shape[1]
+    counting = batch["task"] == TASK_NAMES.index("count")
+    gb, gt = ((bits > 0) & ~counting).nonzero(as_tuple=True)
+    asked = bits[gb, gt][:, None]
     seen = (1 << batch["owner"].clamp_min(0)) * (batch["owner"] >= 0)
-    wanted = (seen[gb] & bits[gb, gt][:, None]) != 0  # [rows, P]
+    absent = ((asked & ABSENT) != 0).expand(-1, visual.shape[1] - patches.shape[1])
+    wanted = torch.cat([absent, (seen[gb] & asked) != 0], 1)  # [rows, N + P]
     guide = answer_loss.new_zeros(())
     for h in range(guided_heads):
         # Over the picture's positions only: cheap, and the right share of what goes to the picture.
-        scores = torch.einsum("rd,rpd->rp", q[gb, h, gt + q.shape[2] - bits.shape[1]], k[gb, h, first_patch:end]) * q.shape[-1] ** -0.5
+        scores = torch.einsum("rd,rpd->rp", q[gb, h, gt + q.shape[2] - bits.shape[1]], k[gb, h, head:end]) * q.shape[-1] ** -0.5
         scores = scores.log_softmax(-1).masked_fill(~wanted, -1e4)
         guide = guide - scores.logsumexp(-1).mean() / guided_heads
+    guide = guide + count_guide(batch, q, k[:, :, head:end], guided_heads, (bits > 0) & counting)
     right = (logits.argmax(-1) == target).float()
     place = logits[soft][:, coordinates].argmax(-1)
-    figures = {"answer": answer_loss.item(), "guide": guide.item(), "coordinate_error": (place - slot[soft]).abs().float().mean().item() / 100}
+    figures = {"answer": answer_loss.item(), "guide": guide.item(), "naming": naming.item(), "coordinate_error": (place - slot[soft]).abs().float().mean().item() / 100}
     task = batch["task"][b, t]
     for i, name in enumerate(TASK_NAMES):
-        chosen = (task == i) & ~soft
+        chosen = (task == i) & ~soft & (weight > 0.2)
         if chosen.any() and name not in ("ground", "where"):
             figures[f"token_{name}"] = right[chosen].mean().item()
-    return answer_loss, guide, figures
+    return answer_loss, guide + naming, figures

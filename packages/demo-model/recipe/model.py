@@ -301,8 +301,8 @@ class LanguageModel(nn.Module):
 
     def forward(
         self, x: Tensor, positions: Tensor, mask: Tensor, caches: list[list] | None = None, split: int = 0, watch: int | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        """Embeddings [B, T, H] and positions [B, T] to final states [B, T - split, H]; (q, k) of layer `watch` beside.
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor] | None]:
+        """Embeddings [B, T, H] and positions [B, T] to final states [B, T - split, H]; (q, k, input) of layer `watch` beside.
 
         The first `split` positions, the picture's, are causal among themselves and nobody asks for their final state, so
         the last layer computes only their keys and values. `mask` [B, 1, T - split, keys] is for the others.
@@ -314,7 +314,7 @@ class LanguageModel(nn.Module):
             cache = caches[i] if caches else None
             y, q, k = layer.self_attn(layer.input_layernorm(x), cos, sin, mask, cache, start, split)
             if i == watch:
-                watched = (q, k)
+                watched = (q, k, x)
             x = x[:, start:] + y
             x = x + layer.mlp(layer.post_attention_layernorm(x))
         return self.model.norm(x), watched

@@ -17,8 +17,8 @@ from .text import Text
 from .world import Scene
 
 IGNORE = -1
+ABSENT = 1 << 5  # beside the bits of the five things
 TASK_NAMES = ("ground", "where", "count", "exists", "colour", "shape", "size", "relation", "describe", "caption")
-LONG_ANSWER = 6.0
 
 
 class JointBatches(SceneBatches):
@@ -38,6 +38,8 @@ class JointBatches(SceneBatches):
         ids = text.head + [text.pad] * self.visual
         segment, position = [0] * prefix, list(range(prefix))
         target, weight, guide, task = ([IGNORE] * prefix, [0.0] * prefix, [0] * prefix, [IGNORE] * prefix)
+        nothing = [IGNORE] * 3
+        said = [nothing] * prefix
         questions = tasks.ask_all(rng, scene, self.questions)
         number = 0
         while questions:
@@ -55,10 +57,10 @@ class JointBatches(SceneBatches):
                 at += n
                 # Position i predicts token i + 1; the end token's own prediction is not trained.
                 target += [IGNORE] * (p - 1) + answer + [IGNORE]
-                share = 1.0 if len(answer) <= LONG_ANSWER else (LONG_ANSWER / len(answer)) ** 0.5
-                weight += [0.0] * (p - 1) + [share] * len(answer) + [0.0]
-                bits = sum(1 << i for i in q.refers)
+                weight += [0.0] * (p - 1) + self.weights(q, answer) + [0.0]
+                bits = sum(1 << i for i in q.refers) or (ABSENT if asks_absent(q) else 0)
                 guide += [0] * (p - 1) + [bits] * (len(answer) - 1) + [0, 0]
+                said += [nothing] * (p - 1) + [self.said(prompt)] + [nothing] * len(answer)
                 task += [IGNORE] * (p - 1) + [task_number(q)] * len(answer) + [IGNORE]
         return {
             "ids": np.array(ids),
@@ -68,15 +70,41 @@ class JointBatches(SceneBatches):
             "weight": np.array(weight, np.float32),
             "guide": np.array(guide),
             "task": np.array(task),
+            "said": np.array(said),
         }
+
+    def said(self, prompt: list[int]) -> list[int]:
+        """The colour, shape and size that a question names (indices); none where it names several, or none, of a kind."""
+        out = []
+        for kind in self.text.named:
+            found = {kind[i] for i in prompt if i in kind}
+            out.append(found.pop() if len(found) == 1 else IGNORE)
+        return out
+
+    def weights(self, question: Question, answer: list[int]) -> list[float]:
+        """What each token of an answer weighs: those that carry a decision much, commas and ends little."""
+        if question.box:
+            coordinates = set(self.text.coordinates)
+            return [1.0] + [1.0 if i in coordinates else 0.1 for i in answer[1:]]
+        if question.task == "caption":
+            return [0.6] * len(answer)
+        if question.task == "where_absent":
+            return [3.0] + [0.2] * (len(answer) - 1)
+        words = len(answer) - 1
+        return [3.0 if words == 1 else 1.5] * words + [0.1]
 
     def collate(self, rows: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
         length = max(len(r["ids"]) for r in rows)
-        fill = {"ids": self.text.pad, "segment": IGNORE, "position": 0, "target": IGNORE, "weight": 0, "guide": 0, "task": IGNORE}
+        fill = {"ids": self.text.pad, "segment": IGNORE, "position": 0, "target": IGNORE, "weight": 0, "guide": 0, "task": IGNORE, "said": IGNORE}
         for row in rows:
             for name, value in fill.items():
-                row[name] = np.pad(row[name], (0, length - len(row[name])), constant_values=value)
+                row[name] = np.pad(row[name], [(0, length - len(row[name]))] + [(0, 0)] * (row[name].ndim - 1), constant_values=value)
         return super().collate(rows)
+
+
+def asks_absent(question: Question) -> bool:
+    """Whether the question is about something that is not there."""
+    return question.task == "where_absent" or (question.task in ("exists", "count") and not question.refers)
 
 
 def task_number(question: Question) -> int:

@@ -70,10 +70,18 @@ class Text:
         self.coordinates = [tokenizer.token_to_id(c) for c in COORDINATES]
         if None in self.coordinates:
             raise ValueError("the tokenizer lacks a coordinate")
+        # Words of the auxiliary labels' first three columns, as they stand in a sentence.
+        self.names = [self.words(w) for w in (world.COLOUR_NAMES, world.SHAPES, world.SIZE_NAMES)]
+        # The same words to their index; a shape's plural counts too.
+        self.named = [{t: i for i, t in enumerate(ids)} for ids in self.names]
+        self.named[1] |= {self.encode(f" {tasks.PLURALS[s]}")[0]: i for i, s in enumerate(world.SHAPES)}
         self.head = [self.bos, *self.encode(BEFORE_IMAGE)]
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def words(self, words: tuple[str, ...]) -> list[int]:
+        return [self.encode(f" {word}")[0] for word in words]
 
     def prompt(self, question: str, first: bool = True) -> list[int]:
         """The tokens after the picture (first turn), or after the previous answer's end."""

@@ -63,11 +63,11 @@ class Mean:
         return out
 
 
-def schedule(progress: float, warmup: float, floor: float = 0.02) -> float:
-    """Warm-up, then cosine; `progress` runs 0..1 over the stage."""
+def schedule(progress: float, warmup: float, plateau: float = 0.8, floor: float = 0.02) -> float:
+    """Warm-up, a plateau, then a straight way down; `progress` runs 0..1 over the stage."""
     if progress < warmup:
         return max(progress / warmup, 0.01)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
+    return max(floor, min(1.0, (1 - progress) / (1 - plateau)))
 
 
 def optimisers(modules: dict[str, torch.nn.Parameter], decay: float, team: Team) -> list[torch.optim.Optimizer]:
@@ -165,7 +165,8 @@ def train_joint(model: LlavaSp, text: Text, run: Path, args: argparse.Namespace,
     minutes, size = args.joint_minutes, args.joint_batch
     named = dict(model.named_parameters())
     opts = [(o, args.joint_vision_rate) for o in optimisers({n: p for n, p in named.items() if sees(n)}, 0.02, team)]
-    opts += [(o, args.joint_rate) for o in optimisers({n: p for n, p in named.items() if not sees(n)}, 0.05, team)]
+    muon, adam = optimisers({n: p for n, p in named.items() if not sees(n)}, 0.05, team)
+    opts += [(muon, args.decoder_rate), (adam, args.joint_rate)]
     path = run / "joint.pt"
     step, used = 0, 0.0
     average = {k: v.clone() for k, v in model.state_dict().items()}
@@ -176,6 +177,7 @@ def train_joint(model: LlavaSp, text: Text, run: Path, args: argparse.Namespace,
             opt.load_state_dict(saved)
         step, used, average = state["step"], state["minutes"], state["average"]
     coordinates = torch.tensor(text.coordinates, device=device())
+    names = [torch.tensor(ids, device=device()) for ids in text.names]
     table = coordinate_targets(coordinates, model.config.vocab_size, sigma=1.5)
     log, mean = Log(run / "log.csv"), Mean()
     team.begin(used)
@@ -199,10 +201,10 @@ def train_joint(model: LlavaSp, text: Text, run: Path, args: argparse.Namespace,
         batch = {k: v.to(device()) for k, v in batch.items()}
         patches, spatial = model.see(normalise(batch["pixels"]))
         auxiliary, seen = auxiliary_loss(model, patches, spatial, batch)
-        answer, guide, figures = joint_loss(
-            model, batch, patches, spatial, len(text.head), table, coordinates, args.guide_layer, args.guide_heads
+        answer, teaching, figures = joint_loss(
+            model, batch, patches, spatial, len(text.head), table, coordinates, names, args.guide_layer, args.guide_heads
         )
-        loss = answer + args.auxiliary_weight * auxiliary + max(0.05, 0.5 * (1 - progress / 0.5)) * guide
+        loss = answer + args.auxiliary_weight * auxiliary + args.teaching_weight * teaching
         for opt, _ in opts:
             opt.zero_grad(set_to_none=True)
         loss.backward()
@@ -211,7 +213,7 @@ def train_joint(model: LlavaSp, text: Text, run: Path, args: argparse.Namespace,
         for opt, _ in opts:
             opt.step()
         step += 1
-        follow(average, model, min(0.998, (1 + step) / (10 + step)))
+        follow(average, model, min(0.99, (1 + step) / (10 + step)))
         mean.add({**figures, **{f"seen_{k}": v for k, v in seen.items() if k in ("colour", "shape", "box_error", "count_some")}})
         if step % (50 if step > 200 else 10) == 0 and team.leads:
             means = mean.take()
@@ -229,8 +231,10 @@ def main() -> None:
     parser.add_argument("--joint-minutes", type=float, default=70)
     parser.add_argument("--joint-batch", type=int, default=16)
     parser.add_argument("--joint-rate", type=float, default=1.5e-3)
+    parser.add_argument("--decoder-rate", type=float, default=4e-3, help="of the decoder's blocks; the rest has --joint-rate")
     parser.add_argument("--joint-vision-rate", type=float, default=5e-4)
     parser.add_argument("--auxiliary-weight", type=float, default=0.3)
+    parser.add_argument("--teaching-weight", type=float, default=0.4)
     parser.add_argument("--questions", type=int, default=8, help="questions a picture")
     parser.add_argument("--quantise-from", type=float, default=0.82, help="share of the joint stage after which weights are fake-quantised")
     parser.add_argument("--guide-layer", type=int, default=2)
