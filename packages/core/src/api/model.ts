@@ -106,11 +106,14 @@ export class Model {
       // Everything that can be refused is refused before any work is done.
       if (typeof text !== 'string') throw notText(text);
       const question = this.#runtime.question(text, options);
-      const source = image instanceof Scene ? null : await readSource(this.#host, image, signal);
-
+      // The place in the queue is taken at once: reading a file may take longer than reading the next one.
+      const reading = image instanceof Scene ? null : readSource(this.#host, image, signal);
       const asked = performance.now();
-      return this.#runtime.enqueue(async () => {
+      const turn = this.#runtime.enqueue(async () => {
         const queued = performance.now() - asked;
+        const read = performance.now();
+        const source = await reading;
+        const readTime = performance.now() - read;
         const { scene, decoded, fresh } = await this.#sceneOf(image, source, signal);
         const progress: Progress = { tokens: 0, prefill: 0, decode: 0 };
         const { preprocess, vision, prefix } = scene.timings;
@@ -123,7 +126,7 @@ export class Model {
           },
           timings: {
             queued,
-            image: asked - start + decoded + (fresh ? preprocess : 0),
+            image: readTime + decoded + (fresh ? preprocess : 0),
             vision: fresh ? vision + prefix : 0,
             prefill: progress.prefill,
             decode: progress.decode,
@@ -137,6 +140,10 @@ export class Model {
         const reason = await this.#runtime.answer(scene, question, progress, emit, signal);
         return state(reason, performance.now() - start);
       }, signal);
+      // A picture that can't be read is reported now, not when its turn comes.
+      turn.catch(() => undefined);
+      await reading;
+      return turn;
     });
   }
 
