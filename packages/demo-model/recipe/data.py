@@ -40,7 +40,9 @@ def patch_owner(scene: Scene) -> np.ndarray:
 def _rank(things: list[Thing], axis: int) -> list[int]:
     """Each object's place, from the left or the top, among those of its shape."""
     centres = [t.cx if axis == 0 else t.cy for t in things]
-    return [sum(o.shape == t.shape and centres[j] < centres[i] for j, o in enumerate(things)) for i, t in enumerate(things)]
+    return [
+        sum(o.shape == t.shape and centres[j] < centres[i] for j, o in enumerate(things)) for i, t in enumerate(things)
+    ]
 
 
 def scene_labels(scene: Scene) -> dict[str, np.ndarray]:
@@ -67,10 +69,14 @@ def scene_labels(scene: Scene) -> dict[str, np.ndarray]:
     areas = np.array([t.area for t in things])
     cx, cy = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
     extreme = np.zeros((len(things), 6), np.float32)
-    for column, index in enumerate((cx.argmin(), cx.argmax(), cy.argmin(), cy.argmax(), areas.argmax(), areas.argmin())):
+    for column, index in enumerate(
+        (cx.argmin(), cx.argmax(), cy.argmin(), cy.argmax(), areas.argmax(), areas.argmin())
+    ):
         extreme[index, column] = 1
     centre = np.zeros(GRID * GRID, np.float32)
-    centre[(np.minimum(cy / 2 * GRID, GRID - 1)).astype(int) * GRID + (np.minimum(cx / 2 * GRID, GRID - 1)).astype(int)] = 1
+    centre[
+        (np.minimum(cy / 2 * GRID, GRID - 1)).astype(int) * GRID + (np.minimum(cx / 2 * GRID, GRID - 1)).astype(int)
+    ] = 1
     counts = [len(things)]
     counts += [sum(t.colour == c for t in things) for c in COLOUR_NAMES]
     counts += [sum(t.shape == s for t in things) for s in SHAPES]

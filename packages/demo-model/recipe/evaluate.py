@@ -49,7 +49,9 @@ class Row:
         return json.dumps(fields)
 
 
-def make(out: Path, scenes: int, questions: int, seed: tuple[int, ...], sizes: tuple[int, int] = (160, 640)) -> list[Row]:
+def make(
+    out: Path, scenes: int, questions: int, seed: tuple[int, ...], sizes: tuple[int, int] = (160, 640)
+) -> list[Row]:
     """Scenes of native sizes as PNG, with `questions` each; every task comes up by turns."""
     out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -150,7 +152,9 @@ def figures(rows: list[Row], right: list[bool]) -> dict[str, dict[str, object]]:
 
 
 @torch.inference_mode()
-def answer_picture(model: LlavaSp, text: Text, pixels: np.ndarray, prompts: list[str], limit: int = BATCH_TOKENS) -> list[str]:
+def answer_picture(
+    model: LlavaSp, text: Text, pixels: np.ndarray, prompts: list[str], limit: int = BATCH_TOKENS
+) -> list[str]:
     """Greedy answers to all prompts on one picture; the picture's keys and values are computed once."""
     lm = model.language_model
     patches, spatial = model.see(normalise(torch.from_numpy(pixels.copy())[None]))

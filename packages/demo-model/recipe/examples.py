@@ -15,11 +15,51 @@ from .world import Scene
 # shape, colour, size, centre x and y in the image's own 0..1, angle in degrees
 Placed = tuple[str, str, str, float, float, float]
 PICTURES: dict[str, tuple[int, int, str, list[Placed]]] = {
-    "scene.png": (480, 360, "gradient", [("star", "red", "medium", 0.73, 0.31, 6), ("circle", "blue", "large", 0.27, 0.37, 0), ("heart", "yellow", "small", 0.55, 0.76, -5), ("ring", "green", "small", 0.84, 0.75, 0), ("diamond", "purple", "small", 0.17, 0.83, 0)]),  # fmt: skip
-    "tall.png": (300, 560, "texture", [("triangle", "orange", "medium", 0.36, 0.2, 0), ("star", "white", "small", 0.7, 0.42, -8), ("star", "white", "small", 0.3, 0.6, 8), ("square", "black", "medium", 0.62, 0.82, 4)]),  # fmt: skip
-    "wide.webp": (640, 330, "plain", [("cross", "green", "medium", 0.15, 0.42, 0), ("heart", "red", "medium", 0.42, 0.5, 0), ("heart", "purple", "medium", 0.68, 0.5, 0), ("circle", "orange", "small", 0.9, 0.3, 0)]),  # fmt: skip
-    "turned.jpg": (520, 390, "texture", [("square", "blue", "medium", 0.22, 0.3, 5), ("ring", "yellow", "large", 0.62, 0.5, 0), ("diamond", "red", "small", 0.9, 0.82, 0)]),  # fmt: skip
-}  # fmt: skip
+    "scene.png": (
+        480,
+        360,
+        "gradient",
+        [
+            ("star", "red", "medium", 0.73, 0.31, 6),
+            ("circle", "blue", "large", 0.27, 0.37, 0),
+            ("heart", "yellow", "small", 0.55, 0.76, -5),
+            ("ring", "green", "small", 0.84, 0.75, 0),
+            ("diamond", "purple", "small", 0.17, 0.83, 0),
+        ],
+    ),
+    "tall.png": (
+        300,
+        560,
+        "texture",
+        [
+            ("triangle", "orange", "medium", 0.36, 0.2, 0),
+            ("star", "white", "small", 0.7, 0.42, -8),
+            ("star", "white", "small", 0.3, 0.6, 8),
+            ("square", "black", "medium", 0.62, 0.82, 4),
+        ],
+    ),
+    "wide.webp": (
+        640,
+        330,
+        "plain",
+        [
+            ("cross", "green", "medium", 0.15, 0.42, 0),
+            ("heart", "red", "medium", 0.42, 0.5, 0),
+            ("heart", "purple", "medium", 0.68, 0.5, 0),
+            ("circle", "orange", "small", 0.9, 0.3, 0),
+        ],
+    ),
+    "turned.jpg": (
+        520,
+        390,
+        "texture",
+        [
+            ("square", "blue", "medium", 0.22, 0.3, 5),
+            ("ring", "yellow", "large", 0.62, 0.5, 0),
+            ("diamond", "red", "small", 0.9, 0.82, 0),
+        ],
+    ),
+}
 
 SEEDS = {"scene.png": 7, "tall.png": 2}  # the backgrounds
 

@@ -19,7 +19,10 @@ from .text import BOS, EOS, IMAGE, PAD, load_or_build, tokenizer_config
 GROUP = 32
 EMBEDDING = "language_model.model.embed_tokens"
 # Not matrices that a quantised kernel multiplies by, and small.
-PLAIN = ("vision_tower.vision_model.embeddings.patch_embedding", "vision_tower.vision_model.embeddings.position_embedding")
+PLAIN = (
+    "vision_tower.vision_model.embeddings.patch_embedding",
+    "vision_tower.vision_model.embeddings.position_embedding",
+)
 
 
 def load_model(run: Path, which: str) -> LlavaSp:

@@ -13,7 +13,9 @@ ATTRIBUTE_HEADS = ("colour", "shape", "size", "rank_x", "rank_y", "same_shape", 
 ATTRIBUTE_WEIGHTS = (1.0, 2.0, 0.5, 0.25, 0.25, 0.25, 0.25)  # shape is the slowest to learn
 
 
-def auxiliary_loss(model: LlavaSp, patches: Tensor, spatial: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+def auxiliary_loss(
+    model: LlavaSp, patches: Tensor, spatial: Tensor, batch: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, float]]:
     """Loss over the patches of [B, P, C] and the counts from [B, N, 2S]; figures for the log beside it."""
     out = model.auxiliary.patch(patches).flatten(0, 1)
     heads = dict(zip(PATCH_HEADS, out.split(list(PATCH_HEADS.values()), -1)))
@@ -35,7 +37,11 @@ def auxiliary_loss(model: LlavaSp, patches: Tensor, spatial: Tensor, batch: dict
     targets = batch["counts"]
     # Most colours and shapes are absent: zeros weigh little.
     weight = torch.where(targets > 0, 1.0, 0.25)
-    loss = loss + (F.cross_entropy(counts.flatten(0, 1), targets.flatten(), reduction="none") * weight.flatten()).sum() / weight.sum()
+    loss = (
+        loss
+        + (F.cross_entropy(counts.flatten(0, 1), targets.flatten(), reduction="none") * weight.flatten()).sum()
+        / weight.sum()
+    )
     right = counts.argmax(-1) == targets
     figures |= {
         "object": ((heads["object"][:, 0] > 0) == (owner >= 0)).float().mean().item(),
@@ -87,7 +93,9 @@ def count_guide(batch: dict[str, Tensor], q: Tensor, k: Tensor, h: int, rows: Te
     bits = batch["guide"][b, t][:, None]
     seen = (1 << batch["owner"].clamp_min(0)) * (batch["owner"] >= 0)
     centres = ((seen[b] & bits) != 0) & (batch["centre"][b] > 0)  # [rows, P]
-    scores = (torch.einsum("rd,rpd->rp", q[b, h, t + q.shape[2] - rows.shape[1]], k[b, h]) * q.shape[-1] ** -0.5).log_softmax(-1)
+    scores = (
+        torch.einsum("rd,rpd->rp", q[b, h, t + q.shape[2] - rows.shape[1]], k[b, h]) * q.shape[-1] ** -0.5
+    ).log_softmax(-1)
     spatial = scores.shape[1] - centres.shape[1]
     rest = 1 - centres.sum(-1) / 6
     return -((scores[:, spatial:] * centres).sum(-1) / 6 + rest * scores[:, :spatial].logsumexp(-1)).mean()
@@ -107,7 +115,9 @@ def joint_loss(
     end = head + visual.shape[1]
     naming = naming_loss(model, visual[:, -patches.shape[1] :], batch, names)
     x = torch.cat([embeds[:, :head], visual, embeds[:, end:]], 1)
-    states, watched = model.language_model(x, batch["position"], attention_mask(batch["segment"], end), split=end, watch=watch)
+    states, watched = model.language_model(
+        x, batch["position"], attention_mask(batch["segment"], end), split=end, watch=watch
+    )
     # From here on positions count from the end of the picture; nothing is asked before it.
     batch = batch | {k: batch[k][:, end:] for k in ("target", "weight", "guide", "task", "said")}
     b, t = (batch["target"] >= 0).nonzero(as_tuple=True)
@@ -124,7 +134,9 @@ def joint_loss(
     answer_loss = (loss * weight).sum() / weight.sum()
 
     q, k, entering = watched
-    naming = naming + said_loss(model, entering[:, end:] if entering.shape[1] > batch["said"].shape[1] else entering, batch, names)
+    naming = naming + said_loss(
+        model, entering[:, end:] if entering.shape[1] > batch["said"].shape[1] else entering, batch, names
+    )
     bits = batch["guide"]
     counting = batch["task"] == TASK_NAMES.index("count")
     gb, gt = ((bits > 0) & ~counting).nonzero(as_tuple=True)
@@ -135,13 +147,21 @@ def joint_loss(
     guide = answer_loss.new_zeros(())
     for h in range(guided_heads):
         # Over the picture's positions only: cheap, and the right share of what goes to the picture.
-        scores = torch.einsum("rd,rpd->rp", q[gb, h, gt + q.shape[2] - bits.shape[1]], k[gb, h, head:end]) * q.shape[-1] ** -0.5
+        scores = (
+            torch.einsum("rd,rpd->rp", q[gb, h, gt + q.shape[2] - bits.shape[1]], k[gb, h, head:end])
+            * q.shape[-1] ** -0.5
+        )
         scores = scores.log_softmax(-1).masked_fill(~wanted, -1e4)
         guide = guide - scores.logsumexp(-1).mean() / guided_heads
     guide = guide + count_guide(batch, q, k[:, :, head:end], guided_heads, (bits > 0) & counting)
     right = (logits.argmax(-1) == target).float()
     place = logits[soft][:, coordinates].argmax(-1)
-    figures = {"answer": answer_loss.item(), "guide": guide.item(), "naming": naming.item(), "coordinate_error": (place - slot[soft]).abs().float().mean().item() / 100}
+    figures = {
+        "answer": answer_loss.item(),
+        "guide": guide.item(),
+        "naming": naming.item(),
+        "coordinate_error": (place - slot[soft]).abs().float().mean().item() / 100,
+    }
     task = batch["task"][b, t]
     for i, name in enumerate(TASK_NAMES):
         chosen = (task == i) & ~soft & (weight > 0.2)

@@ -173,7 +173,9 @@ class Detail(nn.Module):
         n = (grid.shape[1] - self.kernel) // self.stride + 1
         span = self.stride * (n - 1) + 1
         slices = [
-            grid[:, y : y + span : self.stride, x : x + span : self.stride] for y in range(self.kernel) for x in range(self.kernel)
+            grid[:, y : y + span : self.stride, x : x + span : self.stride]
+            for y in range(self.kernel)
+            for x in range(self.kernel)
         ]
         d = self.conv(torch.cat(slices, -1).flatten(1, 2))
         q = self.query_proj(self.query_norm(f))
@@ -300,7 +302,13 @@ class LanguageModel(nn.Module):
         self.register_buffer("sin", angles.sin(), persistent=False)
 
     def forward(
-        self, x: Tensor, positions: Tensor, mask: Tensor, caches: list[list] | None = None, split: int = 0, watch: int | None = None
+        self,
+        x: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        caches: list[list] | None = None,
+        split: int = 0,
+        watch: int | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor] | None]:
         """Embeddings [B, T, H] and positions [B, T] to final states [B, T - split, H]; (q, k, input) of layer `watch` beside.
 

@@ -26,7 +26,9 @@ def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """The processes of a team share out the matrices, as all have the same gradients."""
 
-    def __init__(self, parameters: list[Tensor], team: Team, weight_decay: float, lr: float = 1e-3, momentum: float = 0.95) -> None:
+    def __init__(
+        self, parameters: list[Tensor], team: Team, weight_decay: float, lr: float = 1e-3, momentum: float = 0.95
+    ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self.team = team
 

@@ -24,7 +24,9 @@ TASK_NAMES = ("ground", "where", "count", "exists", "colour", "shape", "size", "
 class JointBatches(SceneBatches):
     """Batches of scenes with their packed questions. All arrays are per position, over the whole sequence."""
 
-    def __init__(self, seed: int, batch: int, text: Text, visual: int, questions: int = 10, dialogue_share: float = 0.2) -> None:
+    def __init__(
+        self, seed: int, batch: int, text: Text, visual: int, questions: int = 10, dialogue_share: float = 0.2
+    ) -> None:
         super().__init__(seed, batch)
         self.text, self.visual, self.questions, self.dialogue_share = text, visual, questions, dialogue_share
 
@@ -95,10 +97,21 @@ class JointBatches(SceneBatches):
 
     def collate(self, rows: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
         length = max(len(r["ids"]) for r in rows)
-        fill = {"ids": self.text.pad, "segment": IGNORE, "position": 0, "target": IGNORE, "weight": 0, "guide": 0, "task": IGNORE, "said": IGNORE}
+        fill = {
+            "ids": self.text.pad,
+            "segment": IGNORE,
+            "position": 0,
+            "target": IGNORE,
+            "weight": 0,
+            "guide": 0,
+            "task": IGNORE,
+            "said": IGNORE,
+        }
         for row in rows:
             for name, value in fill.items():
-                row[name] = np.pad(row[name], [(0, length - len(row[name]))] + [(0, 0)] * (row[name].ndim - 1), constant_values=value)
+                row[name] = np.pad(
+                    row[name], [(0, length - len(row[name]))] + [(0, 0)] * (row[name].ndim - 1), constant_values=value
+                )
         return super().collate(rows)
 
 

@@ -225,7 +225,9 @@ def ask_describe(rng: Rng, scene: Scene) -> Question:
     index = int(rng.integers(len(scene.things)))
     t = scene.things[index]
     jittered = tuple(float(v + rng.normal() * 0.006) for v in t.box)
-    return Question("describe", DESCRIBE.format(box_text(jittered)), article(f"{t.size} {t.colour} {t.shape}"), (index,))
+    return Question(
+        "describe", DESCRIBE.format(box_text(jittered)), article(f"{t.size} {t.colour} {t.shape}"), (index,)
+    )
 
 
 def ask_count(rng: Rng, scene: Scene) -> Question:
@@ -290,7 +292,11 @@ def ask_attribute(rng: Rng, scene: Scene) -> Question | None:
         forms, answer, task = ("What colour is the {}?", "What color is the {}?", "Which colour does the {} have?"), t.colour, "colour"  # fmt: skip
     elif kind < 0.8:
         options = [(f"{t.colour} {n}", lambda o: o.colour == t.colour), (f"{t.size} {t.colour} {n}", lambda o: o.colour == t.colour and o.size == t.size), (f"{t.size} {n}", lambda o: o.size == t.size)]  # fmt: skip
-        forms, answer, task = ("What shape is the {}?", "What shape is the {}?", "Which shape does the {} have?"), t.shape, "shape"
+        forms, answer, task = (
+            ("What shape is the {}?", "What shape is the {}?", "Which shape does the {} have?"),
+            t.shape,
+            "shape",
+        )
     else:
         options = [(f"{t.colour} {t.shape}", lambda o: (o.colour, o.shape) == (t.colour, t.shape)), (t.shape, lambda o: o.shape == t.shape), (f"{t.colour} {n}", lambda o: o.colour == t.colour)]  # fmt: skip
         forms, answer, task = ("What size is the {}?", "How large is the {}?", "How big is the {}?"), t.size, "size"
@@ -356,14 +362,14 @@ def ask_caption(rng: Rng, scene: Scene) -> Question:
 
 # The training mixture: what lags has the larger share.
 MIXTURE: tuple[tuple[Callable[[Rng, Scene], Question | None], float], ...] = (
-    (ask_ground, 0.18),
-    (ask_where, 0.25),
-    (ask_count, 0.16),
-    (ask_exists, 0.12),
-    (ask_attribute, 0.1),
-    (ask_relation, 0.1),
-    (ask_describe, 0.07),
-    (ask_caption, 0.03),
+    (ask_ground, 0.14),
+    (ask_where, 0.18),
+    (ask_count, 0.25),
+    (ask_exists, 0.1),
+    (ask_attribute, 0.07),
+    (ask_relation, 0.17),
+    (ask_describe, 0.04),
+    (ask_caption, 0.05),
 )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import colorsys
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -75,7 +75,7 @@ class Scene:
         return (self.long_side - self.width) // 2, (self.long_side - self.height) // 2
 
 
-@lru_cache(maxsize=None)
+@cache
 def _circle(points: int = 40) -> np.ndarray:
     t = np.linspace(0, 2 * np.pi, points, endpoint=False)
     return np.stack([np.cos(t), np.sin(t)], 1)
@@ -99,7 +99,20 @@ def _outline(shape: str, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     elif shape == "cross":
         a = rng.uniform(0.28, 0.38)
         pts = np.array(
-            [[-a, -1], [a, -1], [a, -a], [1, -a], [1, a], [a, a], [a, 1], [-a, 1], [-a, a], [-1, a], [-1, -a], [-a, -a]],
+            [
+                [-a, -1],
+                [a, -1],
+                [a, -a],
+                [1, -a],
+                [1, a],
+                [a, a],
+                [a, 1],
+                [-a, 1],
+                [-a, a],
+                [-1, a],
+                [-1, -a],
+                [-a, -a],
+            ],
             float,
         )
     elif shape == "star":
@@ -116,7 +129,12 @@ def _outline(shape: str, rng: np.random.Generator) -> tuple[np.ndarray, float]:
 
 
 def make_thing(
-    rng: np.random.Generator, shape: str, colour: str, size: str, extent: float | None = None, angle: float | None = None
+    rng: np.random.Generator,
+    shape: str,
+    colour: str,
+    size: str,
+    extent: float | None = None,
+    angle: float | None = None,
 ) -> Thing:
     """An object at the origin; `extent` is its largest side before rotation, `angle` is in degrees."""
     low, high = SIZES[size]
@@ -195,7 +213,9 @@ def _background_colour(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     """A muted colour well apart from every object's."""
     best, best_distance = np.zeros(3, np.float32), -1.0
     for _ in range(12):
-        rgb = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.45), rng.uniform(0.12, 0.97)), np.float32) * 255
+        rgb = (
+            np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.45), rng.uniform(0.12, 0.97)), np.float32) * 255
+        )
         distance = min((float(np.abs(rgb - np.array(t.rgb)).sum()) for t in scene.things), default=999.0)
         if distance > best_distance:
             best, best_distance = rgb, distance
@@ -221,7 +241,9 @@ def _background(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     kind = rng.integers(4)
     if kind == 0:  # clouds
         cells = int(rng.integers(4, 14))
-        noise = Image.fromarray(rng.integers(0, 256, (cells, cells), np.uint8)).resize((w, h), Image.Resampling.BILINEAR)
+        noise = Image.fromarray(rng.integers(0, 256, (cells, cells), np.uint8)).resize(
+            (w, h), Image.Resampling.BILINEAR
+        )
         pattern = (np.asarray(noise, np.float32) / 127.5 - 1) * amplitude
     elif kind == 1:  # grain
         pattern = (rng.random((h, w), np.float32) - 0.5) * (2 * amplitude)
