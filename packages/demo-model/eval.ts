@@ -25,7 +25,7 @@ export type Truth = Pick<EvalRow, 'answer' | 'box'>;
 
 /** The groups that the package's figures are given for, by the names of their tasks. */
 export const groups: Readonly<Record<string, readonly string[]>> = {
-  'yes/no': ['exists', 'relation_yes_no'],
+  'yes/no': ['exists'],
   count: ['count'],
   attribute: ['colour', 'shape', 'size'],
   grounding: ['ground_attribute', 'ground_ordinal', 'ground_relation', 'where'],

@@ -20,7 +20,8 @@ from torch import Tensor
 from . import tasks, world
 from .data import normalise
 from .export import load_model
-from .model import LlavaSp
+from .model import LlavaSp, QuantEmbedding, QuantLinear
+from .quantise import fake_quantise
 from .text import Text, load_or_build
 
 # Training draws from numpy seeds [SEED + ..., worker]; these streams have another shape and never meet them.
@@ -126,7 +127,7 @@ def caption_parts(text: str) -> list[str]:
 
 
 GROUPS = {
-    "yes/no": ("exists", "relation_yes_no"),
+    "yes/no": ("exists",),
     "count": ("count",),
     "attribute": ("colour", "shape", "size"),
     "grounding": ("ground_attribute", "ground_ordinal", "ground_relation", "where"),
@@ -193,6 +194,15 @@ def answer_picture(
     return [text.decode(ids) for ids in out]
 
 
+@torch.no_grad()
+def bake(model: LlavaSp, bits: int) -> None:
+    """Replace the weights by what the quantised ones stand for; the token table has 8 bits."""
+    for module in model.modules():
+        if isinstance(module, QuantLinear | QuantEmbedding):
+            own = 8 if isinstance(module, QuantEmbedding) else bits
+            module.weight.copy_(fake_quantise(module.weight, own, module.group))
+
+
 def by_picture(rows: list[Row]) -> Iterator[list[Row]]:
     at = 0
     while at < len(rows):
@@ -236,10 +246,9 @@ def main() -> None:
         return
     if args.limit:
         rows = [row for row in rows if int(row.id.split("-")[0]) < args.limit]
-    from .train import quantise  # here, as training is not needed to make scenes
-
     model = load_model(args.run, args.weights)
-    quantise(model, args.bits == 4)
+    if args.bits:
+        bake(model, args.bits)
     text = Text(load_or_build(args.run / "tokenizer.json"))
     answers, right = evaluate(model, text, args.out, rows)
     result = figures(rows, right)
