@@ -100,7 +100,8 @@ async function main(): Promise<void> {
     );
   }
   console.log(`${total} questions in ${seconds.toFixed(0)} s`);
-  if (values.out) await writeFile(values.out, `${JSON.stringify(rows, null, 2)}\n`);
+  const figures = rows.map(({ name, asked, int4 }) => ({ name, asked, int4 }));
+  if (values.out) await writeFile(values.out, `${JSON.stringify(figures, null, 2)}\n`);
 }
 
 /** What the recipe measured, in percent by group; empty before it has. */

@@ -85,7 +85,7 @@ export function prepare(config: ModelConfig, prompt: PromptTokens, options: Gene
 
 /**
  * Answers from a KV cache that holds the image's prefix of `prefix` tokens: prefills what follows the image, then decodes token by
- * token. `emit` gets pieces of text as they become certain.
+ * token. `emit` gets pieces of text as they become certain, without white space before the first word.
  */
 export async function generate(
   backend: Backend,
@@ -104,6 +104,7 @@ export async function generate(
   // What a repetition penalty looks at: the answer so far, as in Hugging Face where a prompt comes as embeddings.
   const history: number[] = [];
   let pos = prefix;
+  let begun = false;
   const started = performance.now();
 
   const forward = async (ids: readonly number[]): Promise<Float32Array> => {
@@ -121,23 +122,27 @@ export async function generate(
     throwIfAborted(signal);
     const { id } = sampler.sample(logits, history);
     if (config.text.eos.includes(id)) {
-      emitAll(stops.push(detokenizer.flush()).text + stops.flush());
+      show(stops.push(detokenizer.flush()).text + stops.flush());
       return 'stop';
     }
     progress.tokens++;
     history.push(id);
     const { text, stopped } = stops.push(detokenizer.push(id));
-    if (text) emit(text);
+    show(text);
     if (stopped) return 'stop_string';
     if (progress.tokens === maxTokens) {
-      emitAll(stops.push(detokenizer.flush()).text + stops.flush());
+      show(stops.push(detokenizer.flush()).text + stops.flush());
       return 'length';
     }
     logits = await forward([id]);
     progress.decode = performance.now() - started - progress.prefill;
   }
 
-  function emitAll(text: string): void {
-    if (text) emit(text);
+  /** Templates end in `ASSISTANT:`, so answers start with a space that belongs to nobody. */
+  function show(text: string): void {
+    const shown = begun ? text : text.trimStart();
+    if (!shown) return;
+    begun = true;
+    emit(shown);
   }
 }
