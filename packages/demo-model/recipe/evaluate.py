@@ -123,7 +123,8 @@ def score(row: Row, answer: str) -> bool:
 
 
 def caption_parts(text: str) -> list[str]:
-    return sorted(part for part in f" {words(text.replace(',', ' and '))} ".split(" and ") if part)
+    parts = f" {words(text.replace(',', ' and '))} ".split(" and ")
+    return sorted(part.strip() for part in parts if part.strip())
 
 
 GROUPS = {
