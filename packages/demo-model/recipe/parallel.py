@@ -50,3 +50,8 @@ class Team:
         dist.all_reduce(flat)
         for t, part in zip(tensors, flat.split([t.numel() for t in tensors])):
             t.copy_(part.view_as(t))
+
+    def wait(self) -> None:
+        """Until all are here: what the leader saves before it, the others can read after it."""
+        if self.size > 1:
+            dist.barrier()

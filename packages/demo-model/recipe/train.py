@@ -302,6 +302,7 @@ def work(rank: int, size: int, rendezvous: Path, args: argparse.Namespace) -> No
     stages = args.stages.split(",")
     if "vision" in stages:
         train_vision(model, args.run, args.vision_minutes, args.vision_rate, args.vision_batch, args.workers, team)
+    team.wait()
     if "joint" in stages:
         state = torch.load(args.run / "vision.pt", weights_only=True)["model"]
         own = model.state_dict()
