@@ -13,6 +13,8 @@ const N = 256;
 const K = 2048;
 const GROUP = 32;
 const GEMM_ROWS = 16;
+/** Engines compile kernels again, better, while they run: each is timed for so long, and its best run counts. */
+const BUDGET_MS = 15;
 const REPEATS = 5;
 
 interface ProbeExports {
@@ -86,7 +88,10 @@ function measure(
       act: 0,
     };
     let best = Infinity;
-    for (let i = 0; i < REPEATS; i++) best = Math.min(best, run(kernel, args));
+    const start = performance.now();
+    for (let i = 0; i < REPEATS || performance.now() - start < BUDGET_MS; i++) {
+      best = Math.min(best, run(kernel, args));
+    }
     const got = new Float32Array(heap.buffer, y, rows * N);
     for (let i = 0; i < got.length; i++) {
       // Exact integers below 2^24 by construction, so f32 holds them exactly.
@@ -103,7 +108,7 @@ function measure(
   }
   const gemm = time('linear_q4_gemm', GEMM_ROWS);
   if (typeof gemm === 'string') return refused(gemm);
-  return { variant, refusal: null, gemv: gemv.sort((a, b) => a.ms - b.ms), gemm };
+  return { variant, refusal: null, gemv, gemm };
 }
 
 /**
