@@ -17,7 +17,7 @@ export async function benchDemo(threadCounts: readonly number[] = [1, 2], repeat
       const seconds: number[] = [];
       for (let i = 0; i < repeats; i++) {
         const scene = await model.look(picture);
-        const answer = model.ask(scene, 'Describe the picture.', { maxTokens: 64 });
+        const answer = model.ask(scene, 'Describe the image.', { maxTokens: 64 });
         await answer.text();
         seconds.push(answer.timings.total);
         scene.dispose();
@@ -54,7 +54,7 @@ export async function benchDemo(threadCounts: readonly number[] = [1, 2], repeat
 async function coldAnswer(model: Awaited<ReturnType<typeof load>>, seed: number) {
   const [width, height] = [320, 240];
   const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 7 + seed * 31) % 256);
-  const answer = model.ask({ data, width, height }, 'Describe the picture.', { maxTokens: 64 });
+  const answer = model.ask({ data, width, height }, 'Describe the image.', { maxTokens: 64 });
   await answer.text();
   return answer.timings;
 }
