@@ -65,7 +65,7 @@ for variant in simd relaxed; do
   flags="-msimd128" dir=simd128
   if [ $variant = relaxed ]; then flags="-msimd128 -mrelaxed-simd" dir=relaxed; fi
   keep=$([ $names = 1 ] && echo --profiling-funcs || echo -g0)
-  # -fno-math-errno and the like stay default: NaN must propagate to nan_check, so no -ffast-math
+  # -fno-math-errno and the like stay default: NaN must propagate to the logits, where it is reported, so no -ffast-math
   python3 "$emscripten/emcc.py" -O3 $flags -mbulk-memory -std=c11 -Wall -Wextra -Werror \
     -Iinclude -I$dir kernels/*.c -o "$work/$variant.wasm" --no-entry $keep \
     -sSTANDALONE_WASM -sWASM_BIGINT -sIMPORTED_MEMORY -sALLOW_MEMORY_GROWTH -sINITIAL_MEMORY=1MB -sMAXIMUM_MEMORY=4GB -sTOTAL_STACK=64KB \

@@ -217,13 +217,6 @@ function sink(heap: Uint32Array, scores: Float64Array, root: number, size: numbe
   heap[at] = id;
 }
 
-/**
- * @throws {ArgumentError} `OPTION_INVALID` naming the option that can't be used.
- */
-export function checkSampling(options: SamplingOptions): void {
-  validate(options);
-}
-
 function validate(options: SamplingOptions): Required<SamplingOptions> {
   const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
   const { seed = Math.floor(Math.random() * 2 ** 32) } = options;

@@ -51,7 +51,7 @@ export function createStopMatcher(stops: readonly string[]): StopMatcher {
 /**
  * @throws {ArgumentError} `OPTION_INVALID` for an empty stop string, or too many or too long ones.
  */
-export function checkStops(stops: readonly string[]): void {
+function checkStops(stops: readonly string[]): void {
   const valid = Array.isArray(stops) && stops.length <= maxStops;
   const usable =
     valid && stops.every((stop) => typeof stop === 'string' && stop !== '' && stop.length <= maxStopLength);
