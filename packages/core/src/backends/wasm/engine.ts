@@ -276,9 +276,11 @@ export class Engine {
   /** Address and bytes of the first `tokens` positions, per layer, keys and values, and head. */
   *#prefixes(tokens: number): Generator<[number, number]> {
     for (const { keys, values, ref, heads, context } of this.#caches.values()) {
-      const perHead = wholeBlocks(context) * ref.headDim * 4;
+      // The kernels say how far a prefix reaches: keys lie in blocks of positions.
+      const perHead = this.#kernels.kv_cache_bytes(1, ref.headDim, context);
+      const bytes = this.#kernels.kv_cache_bytes(1, ref.headDim, tokens);
       for (const base of [keys, values]) {
-        for (let h = 0; h < heads; h++) yield [base + h * perHead, wholeBlocks(tokens) * ref.headDim * 4];
+        for (let h = 0; h < heads; h++) yield [base + h * perHead, bytes];
       }
     }
   }
@@ -418,9 +420,4 @@ export class Engine {
 /** Stored types as the file readers name them. */
 function formatOf(dtype: StoredDType): FloatFormat {
   return ({ F32: 'f32', F16: 'f16', BF16: 'bf16' } as const)[dtype];
-}
-
-/** The cache holds keys in blocks of eight positions side by side (wasm/kernels/kv_write.c). */
-function wholeBlocks(positions: number): number {
-  return Math.ceil(positions / 8) * 8;
 }

@@ -1,7 +1,7 @@
 /** What the coordinator and its threads say to each other. All of it can be cloned or transferred. */
 import type { LlavaSpError } from '../../errors/index.ts';
 import type { KvCacheRef, Program } from '../../ops/index.ts';
-import type { RowsMessage, WeightMessage } from './engine.ts';
+import type { EngineOptions, RowsMessage, WeightMessage } from './engine.ts';
 import type { KernelChoice } from './select/linear.ts';
 
 export type Variant = 'simd' | 'relaxed';
@@ -19,15 +19,7 @@ export interface ProbeResult {
 
 export type Request =
   | { type: 'probe'; modules: { variant: Variant; module: WebAssembly.Module }[] }
-  | {
-      type: 'init';
-      rank: number;
-      threads: number;
-      module: WebAssembly.Module;
-      exchange: SharedArrayBuffer | null;
-      choice: KernelChoice;
-      poison: boolean;
-    }
+  | ({ type: 'init' } & EngineOptions)
   | { type: 'weight'; message: WeightMessage }
   | { type: 'rows'; rows: RowsMessage }
   | { type: 'weight-end' }
