@@ -39,6 +39,13 @@ export interface DecodedImage {
   channels: 3;
 }
 
+export interface Settings {
+  /** `null` when it was never set, or can't be read. */
+  get(key: string): Promise<string | null>;
+  /** Never rejects: where nothing can be kept, nothing is. */
+  set(key: string, value: string): Promise<void>;
+}
+
 export interface Host {
   readonly name: string;
   /** Cores to use when the caller does not say. */
@@ -53,4 +60,12 @@ export interface Host {
   /** The bytes of one of core's own `.wasm` files, as `kernels.simd.wasm`. */
   readKernels(file: string): Promise<Uint8Array>;
   spawnWorker(): WorkerPort;
+  /**
+   * The runtime's WebGPU.
+   *
+   * @throws {UnsupportedError} `BACKEND_UNAVAILABLE`, saying what is missing.
+   */
+  openGpu(): Promise<GPU>;
+  /** Short texts that last between runs, as what was measured on this machine. Losing one costs time, nothing else. */
+  readonly settings: Settings;
 }

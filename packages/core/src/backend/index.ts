@@ -46,6 +46,37 @@ export interface RunOptions {
   signal?: AbortSignal;
 }
 
+/** How the next token is chosen from the logits; the values of `SamplingOptions`, all given. */
+export interface Sampling {
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
+}
+
+export interface DecodeOptions {
+  /** From the input `ids` `[rows, 1]` to one output, the logits `[1, vocab]` of the last row. */
+  readonly prompt: Executable;
+  /** The prompt's tokens, for `prompt`. */
+  readonly ids: Uint32Array;
+  /** Tokens in the KV cache before them. */
+  readonly pos: number;
+  /** The same with one row: a decode step. */
+  readonly step: Executable;
+  /**
+   * Tokens that were decided before (on a device that was lost): fed one by one, so that the cache gets the very bits it
+   * had, and not yielded.
+   */
+  readonly known: readonly number[];
+  /** Most tokens to decide, the known ones included. */
+  readonly count: number;
+  readonly sampling: Sampling;
+  /** A number in [0, 1), called once for each token in turn, known ones too, when `temperature` is not 0. */
+  draw(): number;
+  readonly signal?: AbortSignal;
+}
+
 /** One choice that the backend made, and why. */
 export interface Choice {
   readonly what: string;
@@ -79,6 +110,11 @@ export interface KvSnapshot {
  */
 export interface Backend {
   readonly report: BackendReport;
+  /**
+   * Says what will be loaded and run, so that a backend can place together what is used together. Optional to call, once,
+   * before the first {@link loadWeight}.
+   */
+  reserve?(weights: readonly StoredWeight[], programs: readonly Program[]): Promise<void>;
   /** Uploads one weight; every weight of a program must be loaded before it is compiled. */
   loadWeight(weight: StoredWeight, signal?: AbortSignal): Promise<void>;
   /** Allocates the KV cache of all layers. Once. */
@@ -89,6 +125,14 @@ export interface Backend {
    * until the next run.
    */
   run(executable: Executable, options: RunOptions): Promise<readonly Float32Array[]>;
+  /**
+   * Decodes token by token without a round trip for each: a sampled token feeds the next step on the device, and ids come
+   * out some steps behind. A backend without it is asked for logits, and the pipeline samples. Ending the loop early is
+   * cheap: the KV rows behind the last token taken are undefined.
+   *
+   * @throws {DeviceError} `LOGITS_NOT_FINITE`, `DEVICE_LOST`.
+   */
+  decode?(options: DecodeOptions): AsyncGenerator<number, void, undefined>;
   /** Copies the first `tokens` positions of every layer's cache aside. */
   saveCache(tokens: number): Promise<KvSnapshot>;
   restoreCache(snapshot: KvSnapshot): Promise<void>;

@@ -34,6 +34,7 @@ export type ErrorCode =
   | 'OUT_OF_MEMORY'
   | 'SELF_TEST_FAILED'
   | 'WORKER_FAILED'
+  | 'DEVICE_LOST'
   | 'MODEL_DISPOSED'
   // aborted
   | 'ABORTED';
