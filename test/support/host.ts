@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import type { Host, WorkerPort } from '../../packages/core/src/host.ts';
+import { UnsupportedError } from '../../packages/core/src/errors/index.ts';
+import type { Host, Settings, WorkerPort } from '../../packages/core/src/host.ts';
 
 const kernels = new URL('../../wasm/dist/', import.meta.url);
 
@@ -12,6 +13,8 @@ export interface TestHostOptions {
    * test must not depend on the day's timing.
    */
   q4Gemv?: 'linear_q4_gemv' | 'linear_q4_gemv_dot4';
+  /** From `openTestGpu`; without it the host has no WebGPU. */
+  gpu?: GPU;
 }
 
 /** Threads, and kernels straight from `wasm/dist`: what a backend needs of a host. Files and images are not offered. */
@@ -26,6 +29,24 @@ export function createTestHost(options: TestHostOptions = {}): Host {
     decodeImage: absent('images'),
     readKernels: async (file) => new Uint8Array(await readFile(new URL(file, kernels))),
     spawnWorker: () => spawnWorker(options.q4Gemv),
+    async openGpu() {
+      if (options.gpu) return options.gpu;
+      throw new UnsupportedError({
+        code: 'BACKEND_UNAVAILABLE',
+        message: "The tests' host was given no GPU.",
+        fix: 'Pass createTestHost the GPU of openTestGpu.',
+      });
+    },
+    settings: memorySettings(),
+  };
+}
+
+/** Settings that end with the host. */
+export function memorySettings(): Settings {
+  const values = new Map<string, string>();
+  return {
+    get: async (key) => values.get(key) ?? null,
+    set: async (key, value) => void values.set(key, value),
   };
 }
 

@@ -8,7 +8,7 @@ export type { AskOptions, Device, LoadOptions, LoadProgress } from './api/option
 export type { FinishReason, GenerateOptions } from './pipeline/generate.ts';
 export type { BackendMemory, BackendReport, Choice } from './backend/index.ts';
 export type { ModelConfig } from './models/config.ts';
-export type { ByteSource, DecodedImage, Host, ModelFiles, WorkerPort } from './host.ts';
+export type { ByteSource, DecodedImage, Host, ModelFiles, Settings, WorkerPort } from './host.ts';
 export { createImageDecoder, type ImageDecoder, type LoadWasm } from './image/decode.ts';
 export type { RawImage } from './image/pixels.ts';
 export {

@@ -12,11 +12,13 @@ import {
   type WorkerPort,
 } from '@llava-sp/core';
 import { openFolder, toPath } from './files.ts';
+import { openGpu } from './gpu.ts';
 import { decodeImage } from './image/decode.ts';
+import { fileSettings, settingsPath } from './settings.ts';
 
 const { resolve } = createRequire(import.meta.url);
 
-/** Node as core sees it: files, worker threads, image decoding. */
+/** Node as core sees it: files, worker threads, image decoding, WebGPU. */
 export const nodeHost: Host = {
   name: 'node',
   hardwareConcurrency: availableParallelism(),
@@ -26,6 +28,8 @@ export const nodeHost: Host = {
   decodeImage: (bytes, signal) => decodeImage(bytes, { signal }),
   readKernels: (file) => readFile(resolve(`@llava-sp/core/wasm/${file}`)),
   spawnWorker,
+  openGpu,
+  settings: fileSettings(settingsPath()),
 };
 
 /** Twice a picture of the most pixels that are read, at 16 bits and uncompressed; devices and streams may never end. */
