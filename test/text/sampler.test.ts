@@ -122,6 +122,24 @@ describe('the distribution, against a plain reading of Hugging Face', () => {
     expect([...ids].sort()).toEqual([0, 1, 2, 3]);
   });
 
+  test.each(settings)(
+    '%s: the draw goes through the kept tokens in order of id',
+    (name, options, history) => {
+      const logits = logitsOf(seed + name.length, vocab);
+      const wanted = reference(logits, history, options);
+      const sampler = createSampler({ ...options, seed }, vocab);
+      const uniform = createRandom(seed);
+      for (let i = 0; i < 500; i++) {
+        // The inverse of the cumulative distribution; a draw this near to a step may round to either side.
+        const drawn = uniform();
+        const { id } = sampler.sample(logits, history);
+        const below = wanted.slice(0, id).reduce((sum, probability) => sum + probability, 0);
+        expect(drawn).toBeGreaterThan(below - 1e-12);
+        expect(drawn).toBeLessThan(below + wanted[id] + 1e-12);
+      }
+    },
+  );
+
   test('random options and logits: the kept sets agree', () => {
     const next = random(3);
     for (let round = 0; round < 300; round++) {
@@ -180,6 +198,17 @@ describe('the seed', () => {
     const first = run();
     expect(run(first.seed)).toEqual(first);
     expect(run().ids).not.toEqual(first.ids);
+  });
+
+  test('has one number for each token, passed over or not; none when greedy', () => {
+    for (const temperature of [0, 1]) {
+      const [all, some] = [1, 1].map((seed) => createSampler({ temperature, seed }, 500));
+      const ids = Array.from({ length: 20 }, (_, i) => all.sample(logitsOf(i, 500), []).id);
+      for (let i = 0; i < 12; i++) some.skip();
+      expect(Array.from({ length: 8 }, (_, i) => some.sample(logitsOf(12 + i, 500), []).id)).toEqual(
+        ids.slice(12),
+      );
+    }
   });
 
   test('the sequence is what it always was', () => {

@@ -4,12 +4,13 @@ export { Model, type ModelInfo } from './api/model.ts';
 export { Scene } from './api/scene.ts';
 export { Answer, type Timings, type Usage } from './api/answer.ts';
 export type { ImageInput } from './api/image.ts';
-export type { AskOptions, Device, LoadOptions, LoadProgress } from './api/options.ts';
+export type { AskOptions, Device, LoadOptions, LoadProgress, Precision } from './api/options.ts';
 export type { FinishReason, GenerateOptions } from './pipeline/generate.ts';
-export type { BackendMemory, BackendReport, Choice } from './backend/index.ts';
+export type { BackendMemory, BackendReport, Choice, Warning, WarningCode } from './backend/index.ts';
 export type { ModelConfig } from './models/config.ts';
 export type { ByteSource, DecodedImage, Host, ModelFiles, Settings, WorkerPort } from './host.ts';
 export { createImageDecoder, type ImageDecoder, type LoadWasm } from './image/decode.ts';
+export { collectImage, fetchImage, imageFileError } from './image/read.ts';
 export type { RawImage } from './image/pixels.ts';
 export {
   formatBox,

@@ -1,18 +1,17 @@
-import { createBackend } from '../backends/index.ts';
 import { LoadError, throwIfAborted } from '../errors/index.ts';
 import type { Host, ModelFiles } from '../host.ts';
 import { parsePreprocessor } from '../image/preprocess.ts';
 import { parseModelConfig, type ModelConfig } from '../models/config.ts';
 import { visualTokenCount } from '../models/registry.ts';
-import { loadWeights } from '../pipeline/load_weights.ts';
-import { prefixProgram, tokensProgram, visionProgram } from '../pipeline/programs.ts';
+import type { Instance } from '../pipeline/instance.ts';
 import { checkPrompt, promptOf } from '../pipeline/prompt.ts';
 import { pixelsOf, Runtime } from '../pipeline/runtime.ts';
 import { createChatTemplate } from '../text/chat.ts';
 import { createTokenizer } from '../text/tokenizer.ts';
-import { openWeights } from '../weights/store.ts';
 import { Model } from './model.ts';
-import { checkLoadOptions, withContext, type LoadOptions, type LoadProgress } from './options.ts';
+import { checkLoadOptions, withContext, type LoadOptions } from './options.ts';
+import { startDevice, type ReportProgress, type Started } from './start.ts';
+import { Warnings } from './warnings.ts';
 
 /** Far more than any tokenizer's file has. */
 const MAX_JSON_BYTES = 200 << 20;
@@ -28,8 +27,8 @@ const MAX_JSON_BYTES = 200 << 20;
 export async function loadModel(host: Host, source: string | URL, options: LoadOptions = {}): Promise<Model> {
   checkLoadOptions(source, options);
   const { signal, onProgress } = options;
-  const start = performance.now();
-  const report = (phase: LoadProgress['phase'], fraction: number, loaded = 0, total = 0): void =>
+  const began = performance.now();
+  let report: ReportProgress = (phase, fraction, loaded = 0, total = 0) =>
     onProgress?.({ phase, fraction, loaded, total });
 
   throwIfAborted(signal);
@@ -43,47 +42,39 @@ export async function loadModel(host: Host, source: string | URL, options: LoadO
   const tokenizerConfig = await readJson(files, 'tokenizer_config.json', signal);
   const tokenizer = createTokenizer(await readJson(files, 'tokenizer.json', signal), tokenizerConfig);
   const template = createChatTemplate(tokenizerConfig, tokenizer, config.imageToken);
-  checkPrompt(config, promptOf({ config, tokenizer, template }, '?'));
-  const store = await openWeights(files, signal);
-  try {
-    report('device', 0.05);
-    const { device = 'auto', threads, kernels } = options;
-    const { backend, refusals } = await createBackend(host, device, { threads, variant: kernels });
-    try {
-      // One program of each kind names every weight and cache there is.
-      const programs = [visionProgram(config), prefixProgram(config, 1), tokensProgram(config, 1)];
-      const weights = await loadWeights(
-        backend,
-        store,
-        config,
-        programs,
-        (loaded, total) => report('weights', 0.1 + (0.8 * loaded) / Math.max(total, 1), loaded, total),
-        signal,
-      );
-      report('compile', 0.9);
-      throwIfAborted(signal);
-      await backend.createCache(programs[2].caches);
-      const runtime = new Runtime({ backend, config, preprocessor, tokenizer, template });
-      await runtime.warmUp();
-      throwIfAborted(signal);
-      report('ready', 1);
-      return new Model(host, runtime, {
-        name: nameOf(config),
-        location: files.location,
-        config,
-        visualTokens: visualTokenCount(config),
-        weights,
-        backend: backend.report,
-        choices: [...refusals, ...backend.report.choices],
-        loadTime: performance.now() - start,
-      });
-    } catch (error) {
-      await backend.dispose();
-      throw error;
-    }
-  } finally {
-    await store.close();
-  }
+  const parts = { config, tokenizer, template };
+  checkPrompt(config, promptOf(parts, '?'));
+
+  const warnings = new Warnings(options.onWarning);
+  let current: Started | null = null;
+  const { threads, kernels, precision } = options;
+  let { gpu, device = 'auto' } = options;
+  if (gpu) device = 'webgpu';
+  const start = async (stop: AbortSignal | undefined): Promise<Instance> => {
+    const backend = { threads, variant: kernels, precision, gpu };
+    // The caller's device is used once: when it is lost, one of our own takes its place.
+    gpu = undefined;
+    current = await startDevice(host, files, parts, device, backend, report, stop);
+    // Loading is over: later starts replace a lost device, and nobody watches those.
+    report = () => undefined;
+    for (const warning of current.warnings) warnings.addOnce(warning);
+    return current.instance;
+  };
+  const runtime = new Runtime({ ...parts, preprocessor, start, warn: (warning) => warnings.add(warning) });
+  await runtime.begin(signal);
+
+  const facts = {
+    name: nameOf(config),
+    location: files.location,
+    config,
+    visualTokens: visualTokenCount(config),
+    loadTime: performance.now() - began,
+  };
+  return new Model(host, runtime, () => {
+    if (!current) throw new Error('a model has a device');
+    const { report: backend, choices, weights } = current;
+    return { ...facts, weights, backend, choices, warnings: warnings.all };
+  });
 }
 
 function nameOf({ spatial }: ModelConfig): string {

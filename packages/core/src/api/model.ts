@@ -1,11 +1,12 @@
-import type { BackendMemory, BackendReport, Choice } from '../backend/index.ts';
+import type { BackendMemory, BackendReport, Choice, Warning } from '../backend/index.ts';
 import { AbortedError, ArgumentError, DeviceError } from '../errors/index.ts';
 import type { Host } from '../host.ts';
 import { visualTokenCount } from '../models/registry.ts';
 import type { ModelConfig } from '../models/config.ts';
 import type { FinishReason, Progress } from '../pipeline/generate.ts';
+import type { Encoded } from '../pipeline/instance.ts';
 import type { WeightSummary } from '../pipeline/load_weights.ts';
-import type { Encoded, Runtime } from '../pipeline/runtime.ts';
+import type { Runtime } from '../pipeline/runtime.ts';
 import { Answer, type AnswerState, type Observe } from './answer.ts';
 import { readSource, sameSource, type ImageInput, type ImageSource } from './image.ts';
 import { checkCommon, type AskOptions } from './options.ts';
@@ -24,13 +25,15 @@ export interface ModelInfo {
   readonly backend: BackendReport;
   /** Every choice that was made, device first, with its reason. */
   readonly choices: readonly Choice[];
+  /** What did not go as hoped, from the load until now. */
+  readonly warnings: readonly Warning[];
   /** Milliseconds that loading took. */
   readonly loadTime: number;
 }
 
 /** A loaded model. Made by `load`. Questions are answered one at a time, in the order they were asked. */
 export class Model {
-  readonly info: ModelInfo;
+  readonly #info: () => ModelInfo;
   readonly #host: Host;
   readonly #runtime: Runtime;
   /** The picture of the last `ask`, kept so that the next question on it is not encoded again. */
@@ -41,10 +44,15 @@ export class Model {
   #failure: DeviceError | null = null;
 
   /** Not for applications: they get models from `load`. */
-  constructor(host: Host, runtime: Runtime, info: ModelInfo) {
+  constructor(host: Host, runtime: Runtime, info: () => ModelInfo) {
     this.#host = host;
     this.#runtime = runtime;
-    this.info = info;
+    this.#info = info;
+  }
+
+  /** What runs now: a device that was lost may have been replaced by another one. */
+  get info(): ModelInfo {
+    return this.#info();
   }
 
   /**
@@ -183,8 +191,11 @@ export class Model {
       if (this.#failure) throw this.#failure;
       return await work();
     } catch (error) {
-      if (error instanceof AbortedError && this.#disposing.signal.aborted) throw disposed(error);
+      const ended = this.#disposing.signal.aborted;
+      if (ended && error instanceof AbortedError) throw disposed(error);
       if (!(error instanceof DeviceError)) throw error;
+      // What dispose took from under the work.
+      if (ended && error.code === 'DEVICE_LOST') throw disposed(error);
       if (error.code === 'WORKER_FAILED' && !this.#failure) {
         this.#failure = error;
         await this.#runtime.dispose();

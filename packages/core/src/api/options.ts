@@ -1,11 +1,15 @@
-import { DEVICES, type Device } from '../backends/index.ts';
+import type { Warning } from '../backend/index.ts';
+import { DEVICES, PRECISIONS, type Device, type Precision } from '../backends/index.ts';
 import { ArgumentError } from '../errors/index.ts';
 import type { ModelConfig } from '../models/config.ts';
 import type { GenerateOptions } from '../pipeline/generate.ts';
 
-export type { Device } from '../backends/index.ts';
+export type { Device, Precision } from '../backends/index.ts';
 
-/** What `load` reports while it works. Bytes are of the weights; `fraction` is 0 to 1 over everything. */
+/**
+ * What `load` reports while it works. Bytes are of the weights; `fraction` is 0 to 1 over everything, and begins again when
+ * a device is lost meanwhile.
+ */
 export interface LoadProgress {
   readonly phase: 'files' | 'device' | 'weights' | 'compile' | 'ready';
   readonly loaded: number;
@@ -16,6 +20,13 @@ export interface LoadProgress {
 export interface LoadOptions {
   /** `auto` (the default) takes the best that works here; `model.info` says which and why. */
   device?: Device;
+  /**
+   * A WebGPU device of yours to run on, instead of one of the model's own; implies `webgpu`. It is never destroyed. When it
+   * is lost, the model goes on with a device of its own.
+   */
+  gpu?: GPUDevice;
+  /** Arithmetic on WebGPU: `auto` (the default) takes f16 where the adapter has it and computes it well enough. */
+  precision?: Precision;
   /** Worker threads of the WASM backend; by default one a core. */
   threads?: number;
   /** Forces a build of the WASM kernels; by default the fastest that passes its self-test. */
@@ -26,6 +37,8 @@ export interface LoadOptions {
    */
   context?: number;
   onProgress?: (progress: LoadProgress) => void;
+  /** Hears, now and later, of what did not go as hoped though the work goes on; `model.info.warnings` keeps it. */
+  onWarning?: (warning: Warning) => void;
   signal?: AbortSignal;
 }
 
@@ -42,16 +55,35 @@ export function checkLoadOptions(source: string | URL, options: LoadOptions): vo
     });
   }
   checkCommon(options);
-  const { device, kernels, onProgress } = options;
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw wrong('onProgress', kindOf(onProgress), 'a function');
+  const { device, gpu, precision, kernels } = options;
+  for (const name of ['onProgress', 'onWarning'] as const) {
+    const listener: unknown = options[name];
+    if (listener !== undefined && typeof listener !== 'function') {
+      throw wrong(name, kindOf(listener), 'a function');
+    }
   }
   if (device !== undefined && !DEVICES.includes(device)) {
     throw invalid('device', device, DEVICES);
   }
+  if (gpu !== undefined && !isDevice(gpu)) throw wrong('gpu', kindOf(gpu), 'a GPUDevice');
+  if (gpu !== undefined && device === 'wasm') {
+    throw new ArgumentError({
+      code: 'OPTION_INVALID',
+      message: 'gpu was given, and the device "wasm": a GPUDevice is for WebGPU.',
+      fix: 'Leave device out, or gpu.',
+    });
+  }
+  if (precision !== undefined && !PRECISIONS.includes(precision)) {
+    throw invalid('precision', precision, PRECISIONS);
+  }
   if (kernels !== undefined && kernels !== 'simd' && kernels !== 'relaxed') {
     throw invalid('kernels', kernels, ['simd', 'relaxed']);
   }
+}
+
+/** By what it does: the class has no global name everywhere. */
+function isDevice(value: unknown): value is GPUDevice {
+  return typeof value === 'object' && value !== null && 'createBuffer' in value && 'queue' in value;
 }
 
 /** What every question checks before its options are read. @throws {ArgumentError} `OPTION_INVALID`. */

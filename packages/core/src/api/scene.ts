@@ -1,5 +1,5 @@
 import { ArgumentError } from '../errors/index.ts';
-import type { Encoded } from '../pipeline/runtime.ts';
+import type { Encoded } from '../pipeline/instance.ts';
 import type { Answer } from './answer.ts';
 import type { Model } from './model.ts';
 import type { AskOptions } from './options.ts';

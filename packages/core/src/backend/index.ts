@@ -84,6 +84,16 @@ export interface Choice {
   readonly reason: string;
 }
 
+export type WarningCode = 'BACKEND_FALLBACK' | 'DEVICE_RECOVERED';
+
+/** Something that did not go as hoped, though the work goes on. */
+export interface Warning {
+  /** Stable, for programs: another device or arithmetic than the best one runs, or a lost device was replaced. */
+  readonly code: WarningCode;
+  /** What happened and why, for people. */
+  readonly message: string;
+}
+
 export interface BackendReport {
   readonly name: string;
   readonly threads: number;

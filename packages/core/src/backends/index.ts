@@ -1,4 +1,4 @@
-import type { Backend, Choice } from '../backend/index.ts';
+import type { Backend, Choice, Warning } from '../backend/index.ts';
 import { UnsupportedError } from '../errors/index.ts';
 import type { Host } from '../host.ts';
 import { createWasm, type WasmOptions } from './wasm/index.ts';
@@ -7,6 +7,17 @@ import { createWasm, type WasmOptions } from './wasm/index.ts';
 export type Device = 'auto' | 'wasm' | 'webgpu';
 
 export const DEVICES: readonly Device[] = ['auto', 'wasm', 'webgpu'];
+
+/** Arithmetic of the WebGPU kernels. `auto` takes f16 where the adapter has it and its self-test passes. */
+export type Precision = 'auto' | 'f32' | 'f16';
+
+export const PRECISIONS: readonly Precision[] = ['auto', 'f32', 'f16'];
+
+export interface BackendOptions extends WasmOptions {
+  /** A device of the caller's, for WebGPU; it is never destroyed. */
+  gpu?: GPUDevice;
+  precision?: Precision;
+}
 
 const NO_WEBGPU = 'this release has no WebGPU backend';
 
@@ -18,8 +29,8 @@ const NO_WEBGPU = 'this release has no WebGPU backend';
 export async function createBackend(
   host: Host,
   device: Device,
-  options: WasmOptions,
-): Promise<{ backend: Backend; refusals: readonly Choice[] }> {
+  options: BackendOptions,
+): Promise<{ backend: Backend; refusals: readonly Choice[]; warnings: readonly Warning[] }> {
   switch (device) {
     case 'webgpu':
       throw new UnsupportedError({
@@ -29,12 +40,13 @@ export async function createBackend(
       });
     case 'auto': {
       const refusals = [{ what: 'device', chosen: 'wasm', reason: `webgpu was refused: ${NO_WEBGPU}` }];
-      return { backend: await createWasm(host, options), refusals };
+      return { backend: await createWasm(host, options), refusals, warnings: [] };
     }
     case 'wasm':
       return {
         backend: await createWasm(host, options),
         refusals: [{ what: 'device', chosen: 'wasm', reason: 'asked for' }],
+        warnings: [],
       };
     default:
       return device satisfies never;

@@ -1,15 +1,16 @@
-import type { Backend } from '../backend/index.ts';
 import { ArgumentError, throwIfAborted } from '../errors/index.ts';
 import type { ModelConfig } from '../models/config.ts';
 import { visualTokenCount } from '../models/registry.ts';
 import type { PromptTokens } from '../text/chat.ts';
+import type { Detokenizer } from '../text/detokenizer.ts';
 import { createStopMatcher, type StopMatcher } from '../text/stop.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
-import type { Executables } from './executables.ts';
-import { createSampler, type Sampler, type SamplingOptions } from './sampler.ts';
+import type { Instance } from './instance.ts';
+import { createRandom } from './random.ts';
+import { checkSampling, createSampler, type SamplingOptions } from './sampler.ts';
 
 /** Rows of text that one prefill run takes: bounds scratch memory and the number of shapes. */
-const CHUNK = 256;
+export const CHUNK = 256;
 /** Tokens of an answer when the caller does not say. */
 const DEFAULT_MAX_TOKENS = 512;
 
@@ -27,8 +28,9 @@ export type FinishReason = 'stop' | 'length' | 'stop_string' | 'cancelled';
 /** What has been done of an answer; kept up to date while it comes. */
 export interface Progress {
   tokens: number;
-  /** Milliseconds. */
+  /** Milliseconds until the first token, bringing back the image's prefix included. */
   prefill: number;
+  /** Milliseconds of the others. */
   decode: number;
 }
 
@@ -38,7 +40,10 @@ export interface Question {
   /** Image included. */
   readonly promptTokens: number;
   readonly maxTokens: number;
-  readonly sampler: Sampler;
+  /** Tokens to choose from. */
+  readonly vocab: number;
+  /** All given, the seed too. */
+  readonly sampling: Required<SamplingOptions>;
   readonly stops: StopMatcher;
 }
 
@@ -78,35 +83,112 @@ export function prepare(config: ModelConfig, prompt: PromptTokens, options: Gene
     prompt,
     promptTokens,
     maxTokens: maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, room),
-    sampler: createSampler(options, vocab),
+    vocab,
+    sampling: checkSampling(options),
     stops: createStopMatcher(options.stop ?? []),
   };
 }
 
 /**
- * Answers from a KV cache that holds the image's prefix of `prefix` tokens: prefills what follows the image, then decodes token by
- * token. `emit` gets pieces of text as they become certain, without white space before the first word.
+ * An answer as it grows from token to token: all of it that is not on the device, so that a lost one takes nothing from it.
+ * For one answer.
  */
-export async function generate(
-  backend: Backend,
-  executables: Executables,
-  config: ModelConfig,
-  tokenizer: Tokenizer,
-  prefix: number,
-  question: Question,
-  progress: Progress,
-  emit: (text: string) => void,
-  signal?: AbortSignal,
-): Promise<FinishReason> {
-  const { sampler, stops, maxTokens } = question;
-  const { after } = question.prompt;
-  const detokenizer = tokenizer.detokenizer();
-  // What a repetition penalty looks at: the answer so far, as in Hugging Face where a prompt comes as embeddings.
-  const history: number[] = [];
-  let pos = prefix;
-  let begun = false;
-  const started = performance.now();
+export class Transcript {
+  readonly #eos: readonly number[];
+  readonly #question: Question;
+  readonly #progress: Progress;
+  readonly #emit: (text: string) => void;
+  readonly #detokenizer: Detokenizer;
+  readonly #started = performance.now();
+  readonly #ids: number[] = [];
+  #begun = false;
+  #reason: FinishReason | null = null;
 
+  /** `emit` gets pieces of text as they become certain, without white space before the first word. */
+  constructor(
+    eos: readonly number[],
+    tokenizer: Tokenizer,
+    question: Question,
+    progress: Progress,
+    emit: (text: string) => void,
+  ) {
+    this.#eos = eos;
+    this.#question = question;
+    this.#progress = progress;
+    this.#emit = emit;
+    this.#detokenizer = tokenizer.detokenizer();
+  }
+
+  /** The tokens of the answer so far. */
+  get ids(): readonly number[] {
+    return this.#ids;
+  }
+
+  /** `null` while the answer goes on. */
+  get reason(): FinishReason | null {
+    return this.#reason;
+  }
+
+  /** Takes the next token; gives why the answer ends with it, or `null`. */
+  take(id: number): FinishReason | null {
+    this.#clock();
+    this.#reason = this.#add(id);
+    return this.#reason;
+  }
+
+  #add(id: number): FinishReason | null {
+    const { stops, maxTokens } = this.#question;
+    if (this.#eos.includes(id)) {
+      this.#finish();
+      return 'stop';
+    }
+    this.#ids.push(id);
+    this.#progress.tokens++;
+    const { text, stopped } = stops.push(this.#detokenizer.push(id));
+    this.#show(text);
+    if (stopped) return 'stop_string';
+    if (this.#ids.length < maxTokens) return null;
+    this.#finish();
+    return 'length';
+  }
+
+  #clock(): void {
+    const elapsed = performance.now() - this.#started;
+    if (this.#ids.length === 0) this.#progress.prefill = elapsed;
+    else this.#progress.decode = elapsed - this.#progress.prefill;
+  }
+
+  #finish(): void {
+    const { stops } = this.#question;
+    this.#show(stops.push(this.#detokenizer.flush()).text + stops.flush());
+  }
+
+  /** Templates end in `ASSISTANT:`, so answers start with a space that belongs to nobody. */
+  #show(text: string): void {
+    const shown = this.#begun ? text : text.trimStart();
+    if (!shown) return;
+    this.#begun = true;
+    this.#emit(shown);
+  }
+}
+
+/**
+ * The tokens of an answer, from a KV cache that holds the image's prefix of `prefix` tokens: prefills what follows the
+ * image, then decodes without end; whoever takes the tokens knows when to leave. `known` are those that were decided
+ * before, on a device that was lost: they are fed and drawn for, but not yielded.
+ *
+ * What a repetition penalty looks at is the answer alone, as in Hugging Face where a prompt comes as embeddings.
+ */
+export async function* decide(
+  { backend, executables }: Instance,
+  question: Question,
+  prefix: number,
+  known: readonly number[],
+  signal?: AbortSignal,
+): AsyncGenerator<number, void, undefined> {
+  const { sampling, maxTokens } = question;
+  const { after } = question.prompt;
+  let pos = prefix;
   const forward = async (ids: readonly number[]): Promise<Float32Array> => {
     const executable = await executables.tokens(ids.length);
     const [logits] = await backend.run(executable, { inputs: { ids: Uint32Array.from(ids) }, pos, signal });
@@ -114,35 +196,29 @@ export async function generate(
     return logits;
   };
 
-  let logits: Float32Array = new Float32Array(0);
-  for (let at = 0; at < after.length; at += CHUNK) logits = await forward(after.slice(at, at + CHUNK));
-  progress.prefill = performance.now() - started;
+  let at = 0;
+  for (; at + CHUNK < after.length; at += CHUNK) await forward(after.slice(at, at + CHUNK));
+  const last = after.slice(at);
 
-  for (;;) {
-    throwIfAborted(signal);
-    const { id } = sampler.sample(logits, history);
-    if (config.text.eos.includes(id)) {
-      show(stops.push(detokenizer.flush()).text + stops.flush());
-      return 'stop';
-    }
-    progress.tokens++;
-    history.push(id);
-    const { text, stopped } = stops.push(detokenizer.push(id));
-    show(text);
-    if (stopped) return 'stop_string';
-    if (progress.tokens === maxTokens) {
-      show(stops.push(detokenizer.flush()).text + stops.flush());
-      return 'length';
-    }
-    logits = await forward([id]);
-    progress.decode = performance.now() - started - progress.prefill;
+  if (backend.decode) {
+    const prompt = await executables.tokens(last.length);
+    const step = await executables.tokens(1);
+    const draw = createRandom(sampling.seed);
+    const ids = Uint32Array.from(last);
+    yield* backend.decode({ prompt, ids, pos, step, known, count: maxTokens, sampling, draw, signal });
+    return;
   }
 
-  /** Templates end in `ASSISTANT:`, so answers start with a space that belongs to nobody. */
-  function show(text: string): void {
-    const shown = begun ? text : text.trimStart();
-    if (!shown) return;
-    begun = true;
-    emit(shown);
+  const sampler = createSampler(sampling, question.vocab);
+  const history: number[] = [];
+  let logits = await forward(last);
+  for (;;) {
+    throwIfAborted(signal);
+    const replayed = history.length < known.length;
+    const id = replayed ? known[history.length] : sampler.sample(logits, history).id;
+    if (replayed) sampler.skip();
+    else yield id;
+    history.push(id);
+    logits = await forward([id]);
   }
 }

@@ -35,6 +35,8 @@ export async function loadWeights(
   const summary: Record<string, number> = {};
   let loaded = 0;
   onBytes(0, total);
+  const all = weights.map(({ stored }) => stored);
+  await backend.reserve?.(all, programs);
   for (const { stored, bytes } of weights) {
     await backend.loadWeight(stored, signal);
     loaded += bytes;

@@ -1,73 +1,69 @@
-import type { Backend, BackendMemory, KvSnapshot } from '../backend/index.ts';
-import { ArgumentError, LoadError, throwIfAborted } from '../errors/index.ts';
-import type { Geometry } from '../image/boxes.ts';
+import type { BackendMemory, Warning } from '../backend/index.ts';
+import { AbortedError, DeviceError, LlavaSpError, LoadError, throwIfAborted } from '../errors/index.ts';
 import { preprocess, type PreprocessorConfig } from '../image/preprocess.ts';
 import type { Pixels } from '../image/pixels.ts';
 import type { ModelConfig } from '../models/config.ts';
 import { visualTokenCount } from '../models/registry.ts';
-import type { PromptTokens } from '../text/chat.ts';
-import { Executables } from './executables.ts';
 import {
-  generate,
+  decide,
   prepare,
+  Transcript,
   type FinishReason,
   type GenerateOptions,
   type Progress,
   type Question,
 } from './generate.ts';
+import type { Encoded, Instance } from './instance.ts';
 import { promptOf, type PromptParts } from './prompt.ts';
 import { Queue } from './queue.ts';
 
-/** An image in the model: what questions on it share. */
-export interface Encoded {
-  readonly width: number;
-  readonly height: number;
-  readonly geometry: Geometry;
-  /** Tokens of the KV prefix: those before the image, and the image's. */
-  readonly tokens: number;
-  /** The DFI's attention map `[N, positions]`, row-major; `null` without a DFI. */
-  readonly attention: Float32Array | null;
-  /** Milliseconds. */
-  readonly timings: { readonly preprocess: number; readonly vision: number; readonly prefix: number };
-  /** The prefix, set aside when another image took the cache. */
-  snapshot: KvSnapshot | null;
-  released: boolean;
-}
+/** A device that is lost so often within so many milliseconds is given up for that long. */
+const MOST_LOSSES = 3;
+const LOSS_WINDOW = 60_000;
 
 /** The parts of a loaded model. */
 export interface RuntimeParts extends PromptParts {
-  readonly backend: Backend;
   readonly preprocessor: PreprocessorConfig;
+  /**
+   * Starts a device with the model in it: for the first time, and again after each loss. Rejects leaving nothing behind,
+   * soon after `signal` is aborted.
+   */
+  start(signal: AbortSignal | undefined): Promise<Instance>;
+  /** Hears of what went wrong and was mended. */
+  warn(warning: Warning): void;
 }
 
 /**
- * One model on one backend: a queue of work, and the KV cache that its images take turns in. An image's prefix stays in
- * the cache until another image needs it; then it is set aside, and brought back when it is asked about again.
+ * One model and its queue of work, on a backend that may be lost: then the work at hand starts another one, and goes on
+ * where it was.
  */
 export class Runtime {
   readonly config: ModelConfig;
   readonly #parts: RuntimeParts;
-  readonly #executables: Executables;
   readonly #queue = new Queue();
-  /** Whose prefix the cache holds. */
-  #live: Encoded | null = null;
+  /** `null` before the first start, and from a loss until the next one. */
+  #instance: Instance | null = null;
+  /** When devices were lost, as `performance.now()`; those within the window. */
+  #losses: number[] = [];
+  /** Why the last one was lost; `null` while one is there, and before the first. */
+  #loss: DeviceError | null = null;
+  /** A device that is being started or disposed of. */
+  #changing: Promise<unknown> = Promise.resolve();
+  #disposed = false;
 
   constructor(parts: RuntimeParts) {
     this.#parts = parts;
     this.config = parts.config;
-    this.#executables = new Executables(parts.backend, parts.config);
   }
 
-  /** Compiles what every question needs. */
-  async warmUp(): Promise<void> {
-    await this.#executables.vision();
-    await this.#executables.prefix(this.#prompt('?').before.length);
-    await this.#executables.tokens(1);
+  /** Starts the device. @throws what {@link RuntimeParts.start} throws; `DEVICE_LOST` after three losses. */
+  async begin(signal?: AbortSignal): Promise<void> {
+    await this.#surviving(() => Promise.resolve(), signal);
   }
 
   /** Checks a question on a picture, before any work is done; see `promptOf` and `prepare` for what it throws. */
   question(text: string, options: GenerateOptions): Question {
-    return prepare(this.config, this.#prompt(text), options);
+    return prepare(this.config, promptOf(this.#parts, text), options);
   }
 
   /** Runs one job when the earlier ones are done. */
@@ -77,35 +73,26 @@ export class Runtime {
 
   /** Encodes an image and leaves its prefix in the cache. To be called from a job. */
   async encode(image: Pixels, signal?: AbortSignal): Promise<Encoded> {
-    const { backend, config, preprocessor } = this.#parts;
+    const { config, preprocessor } = this.#parts;
     const start = performance.now();
     const { pixels, geometry } = pixelsOf(config, preprocessor, image);
-    const preprocessed = performance.now();
-    const vision = await this.#executables.vision();
-    await this.#setAside();
-    const [attention] = await backend.run(vision, { inputs: { pixels }, signal });
-    const seen = performance.now();
-
-    const { before } = this.#prompt('?');
-    const prefix = await this.#executables.prefix(before.length);
-    await backend.run(prefix, { inputs: { ids: Uint32Array.from(before) }, pos: 0, signal });
-    const encoded: Encoded = {
-      width: image.width,
-      height: image.height,
-      geometry,
-      tokens: before.length + visualTokenCount(config),
-      // Copied: the backend uses the array again.
-      attention: attention?.slice() ?? null,
-      timings: {
-        preprocess: preprocessed - start,
-        vision: seen - preprocessed,
-        prefix: performance.now() - seen,
-      },
-      snapshot: null,
-      released: false,
-    };
-    this.#live = encoded;
-    return encoded;
+    const preprocessed = performance.now() - start;
+    const before = promptOf(this.#parts, '?').before.length;
+    return this.#surviving(async (instance) => {
+      const { attention, vision, prefix } = await instance.see(pixels, signal);
+      const encoded: Encoded = {
+        width: image.width,
+        height: image.height,
+        geometry,
+        pixels,
+        tokens: before + visualTokenCount(config),
+        attention,
+        timings: { preprocess: preprocessed, vision, prefix },
+        released: false,
+      };
+      instance.keep(encoded);
+      return encoded;
+    }, signal);
   }
 
   /** Answers about an encoded image. To be called from a job. */
@@ -116,58 +103,137 @@ export class Runtime {
     emit: (text: string) => void,
     signal?: AbortSignal,
   ): Promise<FinishReason> {
-    const { backend, config, tokenizer } = this.#parts;
-    throwIfAborted(signal);
-    if (this.#live !== scene) {
-      await this.#setAside();
-      // Let go while this question waited.
-      if (!scene.snapshot) throw forgotten();
-      await backend.restoreCache(scene.snapshot);
-      this.#live = scene;
-    }
-    return generate(
-      backend,
-      this.#executables,
-      config,
-      tokenizer,
-      scene.tokens,
-      question,
-      progress,
-      emit,
-      signal,
-    );
+    const { config, tokenizer } = this.#parts;
+    const transcript = new Transcript(config.text.eos, tokenizer, question, progress, emit);
+    return this.#surviving(async (instance) => {
+      await instance.bring(scene, signal);
+      try {
+        for await (const id of decide(instance, question, scene.tokens, transcript.ids, signal)) {
+          throwIfAborted(signal);
+          const reason = transcript.take(id);
+          if (reason) return reason;
+        }
+      } catch (error) {
+        // The answer is whole: a device lost while it stops is for the next question to find.
+        if (transcript.reason && isLoss(error)) return transcript.reason;
+        throw error;
+      }
+      throw new Error('the backend stopped decoding by itself');
+    }, signal);
   }
 
   /** The image will not be asked about any more. */
   release(scene: Encoded): void {
     scene.released = true;
-    scene.snapshot?.release();
-    scene.snapshot = null;
-    if (this.#live === scene) this.#live = null;
+    this.#instance?.release(scene);
   }
 
-  memory(): Promise<BackendMemory> {
-    return this.#parts.backend.memory();
+  /** In bytes. Nothing, while a lost device is not replaced. */
+  async memory(): Promise<BackendMemory> {
+    try {
+      if (this.#instance) return await this.#instance.backend.memory();
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+    }
+    return { weights: 0, cache: 0, scratch: 0, total: 0 };
   }
 
-  dispose(): Promise<void> {
-    return this.#parts.backend.dispose();
+  /** Frees the device; one that is being started too, if its signal is aborted. */
+  async dispose(): Promise<void> {
+    this.#disposed = true;
+    await Promise.all([this.#instance?.backend.dispose(), this.#changing]);
   }
 
-  #prompt(question: string): PromptTokens {
-    return promptOf(this.#parts, question);
+  /** Does `work` on the device; on another one, from its beginning, whenever the device is lost. */
+  async #surviving<T>(work: (instance: Instance) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    for (;;) {
+      const instance = this.#instance ?? (await this.#replace(signal));
+      try {
+        return await work(instance);
+      } catch (error) {
+        // What is disposed of is gone, not lost.
+        if (this.#disposed || !isLoss(error)) throw error;
+        this.#instance = null;
+        this.#count(error);
+        // Its memory goes before another one takes as much. It may not answer any more: that is no news.
+        await this.#change(() => instance.backend.dispose()).catch(() => undefined);
+      }
+    }
   }
 
-  /** Keeps the prefix of the image in the cache, which is about to be overwritten. */
-  async #setAside(): Promise<void> {
-    const live = this.#live;
-    this.#live = null;
-    if (!live || live.released || live.snapshot) return;
-    const snapshot = await this.#parts.backend.saveCache(live.tokens);
-    // Let go while it was saved: nobody else would free it.
-    if (live.released) snapshot.release();
-    else live.snapshot = snapshot;
+  /** Starts a device where there is none. */
+  async #replace(signal: AbortSignal | undefined): Promise<Instance> {
+    for (;;) {
+      throwIfAborted(signal);
+      if (this.#disposed) throw new AbortedError();
+      this.#refuseMany();
+      try {
+        const instance = await this.#change(() => this.#start(signal));
+        const lost = this.#loss;
+        this.#loss = null;
+        if (lost) this.#parts.warn(recovered(lost, instance.backend.report.name));
+        return instance;
+      } catch (error) {
+        if (isLoss(error)) this.#count(error);
+        else throw this.#loss && !(error instanceof AbortedError) ? notReplaced(this.#loss, error) : error;
+      }
+    }
   }
+
+  async #start(signal: AbortSignal | undefined): Promise<Instance> {
+    const instance = await this.#parts.start(signal);
+    if (this.#disposed) {
+      await instance.backend.dispose();
+      throw new AbortedError();
+    }
+    this.#instance = instance;
+    return instance;
+  }
+
+  /** Something that {@link dispose} waits for. */
+  #change<T>(work: () => Promise<T>): Promise<T> {
+    const changing = work();
+    this.#changing = changing.catch(() => undefined);
+    return changing;
+  }
+
+  #count(loss: DeviceError): void {
+    this.#loss = loss;
+    this.#losses.push(performance.now());
+  }
+
+  #refuseMany(): void {
+    const now = performance.now();
+    this.#losses = this.#losses.filter((time) => now - time < LOSS_WINDOW);
+    if (this.#losses.length < MOST_LOSSES) return;
+    throw new DeviceError({
+      code: 'DEVICE_LOST',
+      message: `The device was lost ${this.#losses.length} times within a minute; the last time: ${this.#loss?.message}`,
+      fix: 'Close what else uses the device, or load the model with device "wasm"; asked again a minute later, it tries once more.',
+      cause: this.#loss ?? undefined,
+    });
+  }
+}
+
+function isLoss(error: unknown): error is DeviceError {
+  return error instanceof DeviceError && error.code === 'DEVICE_LOST';
+}
+
+function recovered(loss: DeviceError, name: string): Warning {
+  return {
+    code: 'DEVICE_RECOVERED',
+    message: `${loss.message} The model was loaded again on ${name}.`,
+  };
+}
+
+function notReplaced(loss: DeviceError, cause: unknown): DeviceError {
+  const known = cause instanceof LlavaSpError ? cause : null;
+  return new DeviceError({
+    code: 'DEVICE_LOST',
+    message: `${loss.message} The model could not be loaded again: ${cause instanceof Error ? cause.message : String(cause)}`,
+    fix: known?.fix ?? 'Load the model again.',
+    cause,
+  });
 }
 
 /**
@@ -184,13 +250,5 @@ export function pixelsOf(config: ModelConfig, preprocessor: PreprocessorConfig, 
     code: 'CONFIG_INVALID',
     message: `preprocessor_config.json makes ${width} x ${height} pixels; config.json wants ${imageSize} x ${imageSize}.`,
     fix: 'Use the preprocessor_config.json that belongs to this model.',
-  });
-}
-
-function forgotten(): ArgumentError {
-  return new ArgumentError({
-    code: 'IMAGE_INVALID',
-    message: 'The scene was disposed of.',
-    fix: 'Look at the picture again with this model.',
   });
 }

@@ -36,6 +36,8 @@ export interface Sampler {
    * @throws {DeviceError} `LOGITS_NOT_FINITE` when a logit is NaN or +infinity, or all are -infinity.
    */
   sample(logits: Float32Array, history: ArrayLike<number>): Sample;
+  /** Passes over one token, whose choice was made before: the next is drawn as if this had been. */
+  skip(): void;
 }
 
 /** Terms below e^-40 of the largest add less than one part in 10^12, whatever the vocabulary. */
@@ -43,13 +45,16 @@ const negligible = -40;
 
 /**
  * The logits processors of Hugging Face's `generate` in its order (repetition penalty, temperature, top-k, top-p, min-p),
- * then a draw; computed in float64. Of equally likely tokens the lower id comes first.
+ * then a draw over the tokens that are left; computed in float64. Of equally likely tokens the lower id is kept first.
+ *
+ * The draw goes through them in order of id: a device that samples needs no sorted list then, and gives the same answer
+ * for a seed. One number of `createRandom(seed)` belongs to each token, none when greedy.
  *
  * @param vocab the number of logits.
  * @throws {ArgumentError} `OPTION_INVALID` naming the option.
  */
 export function createSampler(options: SamplingOptions, vocab: number): Sampler {
-  const { temperature, topK, topP, minP, repetitionPenalty, seed } = validate(options);
+  const { temperature, topK, topP, minP, repetitionPenalty, seed } = checkSampling(options);
   const uniform = createRandom(seed);
   const scores = new Float64Array(vocab);
   const heap = new Uint32Array(vocab);
@@ -92,7 +97,14 @@ export function createSampler(options: SamplingOptions, vocab: number): Sampler 
     return false;
   };
 
-  /** Fills `kept` with the tokens left to choose from. */
+  /** Puts the `count` most likely tokens, which `take` left in that order, in the order of their ids. */
+  const order = (count: number): void => {
+    const last = kept[count - 1];
+    let next = 0;
+    for (let i = 0; i < vocab; i++) if (!before(scores, last, i)) kept[next++] = i;
+  };
+
+  /** Fills `kept` with the tokens left to choose from, by id. */
   const filter = (): number => {
     let count = vocab;
     range[mass] = 0;
@@ -105,9 +117,11 @@ export function createSampler(options: SamplingOptions, vocab: number): Sampler 
         while (cut < count && !pastTopP(cut, kept[cut])) cut++;
         count = cut;
       }
+      order(count);
     } else if (topP < 1) {
       range[share] = topP * sumExp(scores, range[max]);
       count = take(pastTopP);
+      order(count);
     } else {
       for (let i = 0; i < vocab; i++) kept[i] = i;
     }
@@ -153,6 +167,9 @@ export function createSampler(options: SamplingOptions, vocab: number): Sampler 
       range[max] = scores[result.id];
       draw(filter());
       return result;
+    },
+    skip() {
+      if (temperature !== 0) uniform();
     },
   };
 }
@@ -217,7 +234,12 @@ function sink(heap: Uint32Array, scores: Float64Array, root: number, size: numbe
   heap[at] = id;
 }
 
-function validate(options: SamplingOptions): Required<SamplingOptions> {
+/**
+ * The options with their defaults; without a seed, a random one.
+ *
+ * @throws {ArgumentError} `OPTION_INVALID` naming the option.
+ */
+export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
   const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
   const { seed = Math.floor(Math.random() * 2 ** 32) } = options;
   require('temperature', temperature, 'a number from 0 to 100', temperature >= 0 && temperature <= 100);

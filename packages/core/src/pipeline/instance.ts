@@ -1,0 +1,136 @@
+import type { Backend, KvSnapshot } from '../backend/index.ts';
+import { ArgumentError } from '../errors/index.ts';
+import type { Geometry } from '../image/boxes.ts';
+import { Executables } from './executables.ts';
+import { CHUNK } from './generate.ts';
+import { promptOf, type PromptParts } from './prompt.ts';
+
+/** An image in the model: what questions on it share. */
+export interface Encoded {
+  readonly width: number;
+  readonly height: number;
+  readonly geometry: Geometry;
+  /**
+   * The model's input, `[channels, side, side]`: what the image is encoded from again when a lost device took its prefix.
+   * Kept instead of the picture, because it has one size however large the photo is, and is not resized twice.
+   */
+  readonly pixels: Float32Array;
+  /** Tokens of the KV prefix: those before the image, and the image's. */
+  readonly tokens: number;
+  /** The DFI's attention map `[N, positions]`, row-major; `null` without a DFI. */
+  readonly attention: Float32Array | null;
+  /** Milliseconds. */
+  readonly timings: { readonly preprocess: number; readonly vision: number; readonly prefix: number };
+  released: boolean;
+}
+
+/** What encoding an image gave and took; times in milliseconds. */
+export interface Seen {
+  readonly attention: Float32Array | null;
+  readonly vision: number;
+  readonly prefix: number;
+}
+
+/**
+ * One backend with the model in it, and the KV cache that images take turns in: everything that is lost with a device.
+ * An image's prefix stays in the cache until another image needs it; then it is set aside, and brought back when the
+ * image is asked about again.
+ */
+export class Instance {
+  readonly backend: Backend;
+  readonly executables: Executables;
+  /** The prompt's tokens before the image; the same for every question. */
+  readonly #before: Uint32Array;
+  /** Tokens after the image in the shortest question. */
+  readonly #shortest: number;
+  /** Whose prefix the cache holds. */
+  #live: Encoded | null = null;
+  readonly #aside = new Map<Encoded, KvSnapshot>();
+
+  /** @param backend with the weights loaded and the cache created. */
+  constructor(backend: Backend, parts: PromptParts) {
+    this.backend = backend;
+    this.executables = new Executables(backend, parts.config);
+    const { before, after } = promptOf(parts, '?');
+    this.#before = Uint32Array.from(before);
+    this.#shortest = Math.min(after.length, CHUNK);
+  }
+
+  /** Compiles what a first question needs; `onCompiled` gets the programs done and their number. */
+  async warmUp(onCompiled: (done: number, total: number) => void): Promise<void> {
+    const { executables } = this;
+    const programs = [
+      () => executables.vision(),
+      () => executables.prefix(this.#before.length),
+      () => executables.tokens(1),
+      // How long the question will be nobody knows; a prefill of another length shares much with this one.
+      () => executables.tokens(this.#shortest),
+    ];
+    for (let i = 0; i < programs.length; i++) {
+      onCompiled(i, programs.length);
+      await programs[i]();
+    }
+  }
+
+  /** Puts an image's prefix into the cache, where it belongs to nobody until {@link keep}. */
+  async see(pixels: Float32Array, signal?: AbortSignal): Promise<Seen> {
+    const { backend, executables } = this;
+    const vision = await executables.vision();
+    const prefix = await executables.prefix(this.#before.length);
+    await this.#setAside();
+    const start = performance.now();
+    const [attention] = await backend.run(vision, { inputs: { pixels }, signal });
+    // Copied: the backend uses the array again.
+    const kept = attention?.slice() ?? null;
+    const seen = performance.now();
+    await backend.run(prefix, { inputs: { ids: this.#before }, pos: 0, signal });
+    return { attention: kept, vision: seen - start, prefix: performance.now() - seen };
+  }
+
+  /** The cache holds this image's prefix. */
+  keep(scene: Encoded): void {
+    this.#live = scene;
+  }
+
+  /**
+   * Brings an image's prefix into the cache, encoding the image again if a lost device took it.
+   *
+   * @throws {ArgumentError} `IMAGE_INVALID` when the scene was let go.
+   */
+  async bring(scene: Encoded, signal?: AbortSignal): Promise<void> {
+    if (this.#live === scene) return;
+    const snapshot = this.#aside.get(scene);
+    if (snapshot) await this.#setAside();
+    // Let go while this question waited.
+    if (scene.released) throw forgotten();
+    if (snapshot) await this.backend.restoreCache(snapshot);
+    else await this.see(scene.pixels, signal);
+    this.#live = scene;
+  }
+
+  /** The image will not be asked about any more. */
+  release(scene: Encoded): void {
+    this.#aside.get(scene)?.release();
+    this.#aside.delete(scene);
+    if (this.#live === scene) this.#live = null;
+  }
+
+  /** Keeps the prefix of the image in the cache, which is about to be overwritten. */
+  async #setAside(): Promise<void> {
+    const live = this.#live;
+    this.#live = null;
+    if (!live || live.released || this.#aside.has(live)) return;
+    const snapshot = await this.backend.saveCache(live.tokens);
+    // Let go while it was saved: nobody else would free it.
+    if (live.released) snapshot.release();
+    else this.#aside.set(live, snapshot);
+  }
+}
+
+function forgotten(): ArgumentError {
+  return new ArgumentError({
+    code: 'IMAGE_INVALID',
+    message: 'The scene was disposed of.',
+    fix: 'Look at the picture again with this model.',
+  });
+}
