@@ -10,7 +10,7 @@ export type { BackendMemory, BackendReport, Choice, Warning, WarningCode } from 
 export type { ModelConfig } from './models/config.ts';
 export type { ByteSource, DecodedImage, Host, ModelFiles, Settings, WorkerPort } from './host.ts';
 export { createImageDecoder, type ImageDecoder, type LoadWasm } from './image/decode.ts';
-export { collectImage, fetchImage, imageFileError } from './image/read.ts';
+export { checkImageBytes, collectImage, fetchImage, imageFileError } from './image/read.ts';
 export type { RawImage } from './image/pixels.ts';
 export {
   formatBox,

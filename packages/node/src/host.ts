@@ -4,9 +4,11 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import {
   AbortedError,
-  ArgumentError,
+  checkImageBytes,
+  collectImage,
+  fetchImage,
+  imageFileError,
   LlavaSpError,
-  LoadError,
   UnsupportedError,
   type Host,
   type WorkerPort,
@@ -32,8 +34,6 @@ export const nodeHost: Host = {
   settings: fileSettings(settingsPath()),
 };
 
-/** Twice a picture of the most pixels that are read, at 16 bits and uncompressed; devices and streams may never end. */
-const MAX_IMAGE_BYTES = 512 << 20;
 const CHUNK_BYTES = 256 << 10;
 
 async function readImage(source: string | URL | Blob, signal?: AbortSignal): Promise<Uint8Array> {
@@ -48,22 +48,20 @@ async function readImage(source: string | URL | Blob, signal?: AbortSignal): Pro
     });
   }
   try {
-    return await collect(fileChunks(toPath(source), signal), text);
+    return await collectImage(fileChunks(toPath(source)), text, signal);
   } catch (cause) {
     if (cause instanceof LlavaSpError) throw cause;
     if (signal?.aborted) throw new AbortedError(signal.reason);
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    const shown = shorten(text);
-    throw unreadable(missing ? `There is no image at ${shown}.` : `The image ${shown} can't be read.`, cause);
+    throw imageFileError(text, missing, cause);
   }
 }
 
-async function* fileChunks(path: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+async function* fileChunks(path: string): AsyncGenerator<Uint8Array> {
   const file = await open(path);
   try {
-    if ((await file.stat()).size > MAX_IMAGE_BYTES) throw tooLarge(path);
+    checkImageBytes((await file.stat()).size, path);
     for (;;) {
-      if (signal?.aborted) throw new AbortedError(signal.reason);
       const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK_BYTES));
       if (bytesRead === 0) return;
       yield buffer.subarray(0, bytesRead);
@@ -71,51 +69,6 @@ async function* fileChunks(path: string, signal: AbortSignal | undefined): Async
   } finally {
     await file.close();
   }
-}
-
-async function collect(chunks: AsyncIterable<Uint8Array>, source: string): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of chunks) {
-    size += chunk.length;
-    if (size > MAX_IMAGE_BYTES) throw tooLarge(source);
-    parts.push(chunk);
-  }
-  return Buffer.concat(parts);
-}
-
-function tooLarge(source: string): ArgumentError {
-  return new ArgumentError({
-    code: 'IMAGE_TOO_LARGE',
-    message: `${shorten(source)} has more than ${MAX_IMAGE_BYTES} bytes.`,
-    fix: 'Pass the path of an image file.',
-  });
-}
-
-/** Texts may be megabytes (a data URL, the file itself by mistake): they have no place in a message. */
-function shorten(text: string): string {
-  return text.length > 200 ? `${text.slice(0, 200)}...` : text;
-}
-
-async function fetchImage(address: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
-  try {
-    const response = await fetch(address, { signal });
-    if (!response.ok) throw new Error(`status ${response.status}`);
-    return response.body ? await collect(response.body, address) : new Uint8Array(0);
-  } catch (cause) {
-    if (cause instanceof LlavaSpError) throw cause;
-    if (signal?.aborted) throw new AbortedError(signal.reason);
-    throw unreadable(`The image at ${shorten(address)} can't be fetched.`, cause);
-  }
-}
-
-function unreadable(message: string, cause: unknown): LoadError {
-  return new LoadError({
-    code: 'FILE_UNREADABLE',
-    message,
-    fix: 'Check the path or address, and that it may be read.',
-    cause,
-  });
 }
 
 function spawnWorker(): WorkerPort {
