@@ -1,0 +1,139 @@
+/** Runs a test's code in a page of the system's Chromium, whose WebGPU is SwiftShader. */
+import { createServer, type Server } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { launch, type Browser, type CDPSession, type Page } from 'puppeteer-core';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const executablePath = '/usr/bin/chromium';
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.json': 'application/json',
+  '.wasm': 'application/wasm',
+};
+
+export interface Chromium {
+  readonly page: Page;
+  /** Of the browser, as `Browser.crashGpuProcess`. */
+  readonly cdp: CDPSession;
+  /** Calls the default export of the module that the page was started with; `input` and the result travel as JSON. */
+  run<T>(input?: unknown, timeout?: number): Promise<T>;
+  close(): Promise<void>;
+}
+
+/**
+ * A page that holds one module of the tests, bundled with what it imports, and reads the repository's files from `/`. It
+ * is isolated from other origins, so that memory can be shared. The caller closes it.
+ */
+export async function openChromium(module: URL): Promise<Chromium> {
+  const server = await serve(await bundle(module));
+  let browser: Browser | undefined;
+  try {
+    browser = await launch({
+      executablePath,
+      args: [
+        '--no-sandbox',
+        '--enable-unsafe-webgpu',
+        '--use-webgpu-adapter=swiftshader',
+        // A test may crash the GPU process as often as it likes.
+        '--disable-domain-blocking-for-3d-apis',
+        '--disable-gpu-process-crash-limit',
+      ],
+      timeout: 60_000,
+      protocolTimeout: 600_000,
+    });
+    const page = await browser.newPage();
+    const errors: string[] = [];
+    page.on('pageerror', (error) => errors.push(String(error)));
+    const { port } = server.address() as AddressInfo;
+    await page.goto(`http://127.0.0.1:${port}/page.html`, { timeout: 30_000 });
+    await page
+      .waitForFunction('globalThis.run !== undefined', { timeout: 30_000 })
+      .catch((cause: unknown) => {
+        throw new Error(`the page did not start: ${errors.join('; ')}`, { cause });
+      });
+    const cdp = await browser.target().createCDPSession();
+    return {
+      page,
+      cdp,
+      run: <T>(input: unknown = null, timeout = 120_000) => call<T>(page, input, timeout),
+      close: () => shut(browser, server),
+    };
+  } catch (error) {
+    await shut(browser, server);
+    throw error;
+  }
+}
+
+async function call<T>(page: Page, input: unknown, timeout: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`the page gave no result in ${timeout} ms`)), timeout);
+  });
+  // As text: what the page throws keeps its stack, and no value is changed on the way.
+  const work = page.evaluate(`globalThis.run(${JSON.stringify(input)})`) as Promise<string>;
+  try {
+    return JSON.parse(await Promise.race([work, late])) as T;
+  } finally {
+    clearTimeout(timer);
+    work.catch(() => undefined);
+  }
+}
+
+async function shut(browser: Browser | undefined, server: Server): Promise<void> {
+  await browser?.close().catch(() => browser?.process()?.kill('SIGKILL'));
+  server.closeAllConnections();
+  await new Promise((done) => server.close(done));
+}
+
+/** `globalThis.run(input)` calls the module's default export and gives its result as JSON. */
+async function bundle(module: URL): Promise<string> {
+  const entry = `import run from ${JSON.stringify(fileURLToPath(module))};
+    globalThis.run = async (input) => JSON.stringify((await run(input)) ?? null);`;
+  const { outputFiles } = await build({
+    stdin: { contents: entry, resolveDir: root, loader: 'ts' },
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2023',
+    write: false,
+    sourcemap: 'inline',
+    logLevel: 'silent',
+    // The image codecs' emscripten code asks for these in Node alone.
+    external: ['module', 'fs', 'path', 'url', 'node:*'],
+  });
+  return outputFiles[0].text;
+}
+
+async function serve(code: string): Promise<Server> {
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://page');
+    const own: Readonly<Record<string, string>> = {
+      '/page.html': '<!doctype html><script type="module" src="/page.js"></script>',
+      '/page.js': code,
+    };
+    const answer = (status: number, body: string | Uint8Array): void => {
+      response.writeHead(status, {
+        'content-type': TYPES[extname(pathname)] ?? 'application/octet-stream',
+        'content-length': Buffer.byteLength(body),
+        'cross-origin-opener-policy': 'same-origin',
+        'cross-origin-embedder-policy': 'require-corp',
+        'cache-control': 'no-store',
+      });
+      response.end(request.method === 'HEAD' ? undefined : body);
+    };
+    if (pathname in own) return answer(200, own[pathname]);
+    const path = normalize(decodeURIComponent(pathname));
+    readFile(join(root, path)).then(
+      (body) => answer(200, body),
+      () => answer(404, `there is no ${path}`),
+    );
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  return server;
+}
