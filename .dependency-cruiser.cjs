@@ -64,6 +64,12 @@ module.exports = {
       to: { dependencyTypes: ['core'] },
     },
     {
+      name: 'node-modules-in-the-node-adapter-alone',
+      severity: 'error',
+      from: { path: '^packages/(browser|deno)/src/' },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
       name: 'adapters-see-only-the-public-core',
       severity: 'error',
       from: { path: '^packages/(node|browser|deno|llava-sp)/' },

@@ -14,6 +14,7 @@ mkdirSync(join(root, '.cache'), { recursive: true });
 const steps = [
   ['wasm toolchain', () => run('bash', ['wasm/install-toolchain.sh'])],
   ['wasm kernels equal the committed ones', () => run('bash', ['wasm/check.sh'])],
+  ['graphics drivers', () => run('bash', ['scripts/install-gpu.sh'])],
   ['build', () => run('node', ['scripts/build.mjs'])],
   ['types', () => run('tsc', ['--noEmit', '-p', 'tsconfig.json'])],
   ['lint', () => run('eslint', ['.'])],
