@@ -4,13 +4,13 @@
  */
 import { afterEach, expect, test } from 'vitest';
 import { createWasm } from '../../packages/core/src/backends/wasm/index.ts';
-import { serve } from '../../packages/core/src/backends/wasm/serve.ts';
-import type { Host, WorkerPort } from '../../packages/core/src/host.ts';
+import type { Host } from '../../packages/core/src/host.ts';
 import { loadWeights } from '../../packages/core/src/pipeline/load_weights.ts';
 import { prefixProgram, tokensProgram, visionProgram } from '../../packages/core/src/pipeline/programs.ts';
 import { openWeights } from '../../packages/core/src/weights/store.ts';
 import { folderFiles, goldenFolder, readGolden } from '../support/golden.ts';
 import { createTestHost } from '../support/host.ts';
+import { sameThread } from '../support/same_thread.ts';
 
 const RealInstance = WebAssembly.Instance;
 
@@ -65,25 +65,3 @@ test('a decoded token crosses into WASM once and takes no memory there', async (
   expect(memories.map(({ buffer }) => buffer)).toEqual(buffers);
   await backend.dispose();
 });
-
-/** A "thread" that is this one: messages are handed over in a microtask. */
-function sameThread(onMessage: () => void): WorkerPort {
-  let toThread: (message: unknown) => void = () => undefined;
-  let fromThread: (message: unknown) => void = () => undefined;
-  serve({
-    onMessage: (listener) => (toThread = listener),
-    post: (message) => {
-      onMessage();
-      queueMicrotask(() => fromThread(message));
-    },
-  });
-  return {
-    post: (message) => {
-      onMessage();
-      queueMicrotask(() => toThread(message));
-    },
-    onMessage: (listener) => (fromThread = listener),
-    onError: () => undefined,
-    terminate: () => Promise.resolve(),
-  };
-}

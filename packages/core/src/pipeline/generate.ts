@@ -199,26 +199,29 @@ export async function* decide(
   let at = 0;
   for (; at + CHUNK < after.length; at += CHUNK) await forward(after.slice(at, at + CHUNK));
   const last = after.slice(at);
+  const draw = createRandom(sampling.seed);
 
   if (backend.decode) {
     const prompt = await executables.tokens(last.length);
     const step = await executables.tokens(1);
-    const draw = createRandom(sampling.seed);
     const ids = Uint32Array.from(last);
     yield* backend.decode({ prompt, ids, pos, step, known, count: maxTokens, sampling, draw, signal });
     return;
   }
 
-  const sampler = createSampler(sampling, question.vocab);
+  const sampler = createSampler(sampling, question.vocab, draw);
   const history: number[] = [];
   let logits = await forward(last);
   for (;;) {
     throwIfAborted(signal);
-    const replayed = history.length < known.length;
-    const id = replayed ? known[history.length] : sampler.sample(logits, history).id;
-    if (replayed) sampler.skip();
-    else yield id;
-    history.push(id);
-    logits = await forward([id]);
+    if (history.length < known.length) {
+      if (sampling.temperature !== 0) draw();
+      history.push(known[history.length]);
+    } else {
+      const { id } = sampler.sample(logits, history);
+      yield id;
+      history.push(id);
+    }
+    logits = await forward(history.slice(-1));
   }
 }

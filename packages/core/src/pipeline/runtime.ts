@@ -141,7 +141,11 @@ export class Runtime {
   /** Frees the device; one that is being started too, if its signal is aborted. */
   async dispose(): Promise<void> {
     this.#disposed = true;
-    await Promise.all([this.#instance?.backend.dispose(), this.#changing]);
+    const disposing = this.#instance?.backend.dispose().catch((error: unknown) => {
+      // A device that was lost unnoticed is gone as well.
+      if (!isLoss(error)) throw error;
+    });
+    await Promise.all([disposing, this.#changing]);
   }
 
   /** Does `work` on the device; on another one, from its beginning, whenever the device is lost. */

@@ -36,8 +36,6 @@ export interface Sampler {
    * @throws {DeviceError} `LOGITS_NOT_FINITE` when a logit is NaN or +infinity, or all are -infinity.
    */
   sample(logits: Float32Array, history: ArrayLike<number>): Sample;
-  /** Passes over one token, whose choice was made before: the next is drawn as if this had been. */
-  skip(): void;
 }
 
 /** Terms below e^-40 of the largest add less than one part in 10^12, whatever the vocabulary. */
@@ -48,14 +46,15 @@ const negligible = -40;
  * then a draw over the tokens that are left; computed in float64. Of equally likely tokens the lower id is kept first.
  *
  * The draw goes through them in order of id: a device that samples needs no sorted list then, and gives the same answer
- * for a seed. One number of `createRandom(seed)` belongs to each token, none when greedy.
+ * for a seed.
  *
  * @param vocab the number of logits.
+ * @param draw gives a number in [0, 1) for each token; not called when greedy. By default `createRandom(seed)`.
  * @throws {ArgumentError} `OPTION_INVALID` naming the option.
  */
-export function createSampler(options: SamplingOptions, vocab: number): Sampler {
+export function createSampler(options: SamplingOptions, vocab: number, draw?: () => number): Sampler {
   const { temperature, topK, topP, minP, repetitionPenalty, seed } = checkSampling(options);
-  const uniform = createRandom(seed);
+  const uniform = draw ?? createRandom(seed);
   const scores = new Float64Array(vocab);
   const heap = new Uint32Array(vocab);
   const kept = new Uint32Array(vocab);
@@ -133,7 +132,7 @@ export function createSampler(options: SamplingOptions, vocab: number): Sampler 
     return likely;
   };
 
-  const draw = (count: number): void => {
+  const choose = (count: number): void => {
     let sum = 0;
     for (let i = 0; i < count; i++) sum += weights[i] = Math.exp(scores[kept[i]] - range[max]);
     let rest = uniform() * sum;
@@ -165,11 +164,8 @@ export function createSampler(options: SamplingOptions, vocab: number): Sampler 
       if (temperature === 0) return result;
       for (let i = 0; i < vocab; i++) scores[i] /= temperature;
       range[max] = scores[result.id];
-      draw(filter());
+      choose(filter());
       return result;
-    },
-    skip() {
-      if (temperature !== 0) uniform();
     },
   };
 }
