@@ -651,6 +651,12 @@ describe('model folders', () => {
     ['device', 'gpu', 'OPTION_INVALID', 'device'],
     ['device', 5n, 'OPTION_INVALID', 'device'],
     ['device', 'webgpu', 'BACKEND_UNAVAILABLE', 'webgpu'],
+    ...['f64', 16, null].map(
+      (value) => ['precision', value, 'OPTION_INVALID', 'precision'] as [string, unknown, ErrorCode, string],
+    ),
+    ...['mine', {}, null].map(
+      (value) => ['gpu', value, 'OPTION_INVALID', 'gpu'] as [string, unknown, ErrorCode, string],
+    ),
     ['kernels', 'avx', 'OPTION_INVALID', 'kernels'],
     ...[0, -1, 1.5, 17, NaN, '2', null].map(
       (value) => ['threads', value, 'OPTION_INVALID', 'threads'] as [string, unknown, ErrorCode, string],
@@ -661,6 +667,7 @@ describe('model folders', () => {
     ['context', 100, 'OPTION_INVALID', /context is 100; the image/],
     ['context', 262, 'OPTION_INVALID', /context is 262; the image/],
     ['onProgress', 'yes', 'OPTION_INVALID', 'onProgress'],
+    ['onWarning', null, 'OPTION_INVALID', 'onWarning'],
     ['signal', 5, 'OPTION_INVALID', 'signal'],
     ['signal', AbortSignal.abort(), 'ABORTED', 'aborted'],
   ];
@@ -677,6 +684,11 @@ describe('model folders', () => {
     expect(answer.usage.completionTokens).toBe(1);
     check(await failure(small.ask(image, golden.question).text()), 'PROMPT_TOO_LONG', String(least));
     await small.dispose();
+  });
+
+  test("a GPUDevice and the device that can't use it", async () => {
+    const gpu = { createBuffer: () => undefined, queue: {} } as unknown as GPUDevice;
+    check(await loadFailure(modelPath(NAME), { gpu, device: 'wasm' }), 'OPTION_INVALID', /gpu.*wasm/);
   });
 
   test('options of load that are no object', async () => {

@@ -134,6 +134,7 @@ describe('exit codes', () => {
     ['too many tokens', () => ['ask', image, 'What?', ...model, '--max-tokens', '999'], 3, 'CONTEXT_FULL'],
     ['a missing model', () => ['info', '--model', 'nowhere'], 3, 'MODEL_NOT_FOUND'],
     ['an unknown device', () => ['info', ...model, '--device', 'gpu'], 3, 'OPTION_INVALID'],
+    ['an unknown precision', () => ['info', ...model, '--precision', 'f8'], 3, 'OPTION_INVALID'],
     ['a device that is not there', () => ['info', ...model, '--device', 'webgpu'], 4, 'BACKEND_UNAVAILABLE'],
   ];
   test.each(input)('of %s', async (_what, args, code, name) => {

@@ -9,6 +9,7 @@ import { EXIT, help, report, UsageError } from './cli/usage.ts';
 const options = {
   model: { type: 'string', short: 'm' },
   device: { type: 'string', short: 'd' },
+  precision: { type: 'string' },
   threads: { type: 'string', short: 't' },
   'max-tokens': { type: 'string' },
   temperature: { type: 'string' },

@@ -42,6 +42,7 @@ function shortInfo({ info }: Model) {
     backend: info.backend.name,
     threads: info.backend.threads,
     choices: info.choices,
+    warnings: info.warnings,
   };
 }
 
@@ -55,4 +56,5 @@ vision    ${ms(timings.vision)}
 prefill   ${ms(timings.prefill)}
 decode    ${ms(timings.decode)}, ${timings.tokensPerSecond.toFixed(1)} tokens/s
 total     ${ms(timings.total)}`);
+  for (const { message } of info.warnings) console.error(`warning   ${message}`);
 }

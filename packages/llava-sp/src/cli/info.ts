@@ -12,7 +12,7 @@ export async function info(args: readonly string[], flags: Flags): Promise<numbe
       console.log(JSON.stringify({ ...model.info, memory }, null, 2));
       return EXIT.ok;
     }
-    const { name, location, config, visualTokens, weights, choices, loadTime } = model.info;
+    const { name, location, config, visualTokens, weights, choices, warnings, loadTime } = model.info;
     const { vision, spatial, text } = config;
     const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
     const detail = spatial?.detail ? `, detail ${spatial.detail.kernel}x${spatial.detail.kernel}` : '';
@@ -29,6 +29,7 @@ memory    ${mb(memory.total)}: weights ${mb(memory.weights)}, KV cache ${mb(memo
 loaded    in ${loadTime.toFixed(0)} ms
 `);
     for (const { what, chosen, reason } of choices) console.log(`${what}: ${chosen} (${reason})`);
+    for (const { message } of warnings) console.log(`warning: ${message}`);
   } finally {
     await model.dispose();
   }

@@ -1,6 +1,6 @@
 import { SingleBar } from 'cli-progress';
 import { modelUrl } from '@llava-sp/demo-model';
-import { load, type Device, type Model } from '@llava-sp/node';
+import { load, type Device, type Model, type Precision } from '@llava-sp/node';
 import type { Flags } from '../cli.ts';
 import { numberOption } from './usage.ts';
 
@@ -9,8 +9,9 @@ export async function loadFor(flags: Flags, signal: AbortSignal): Promise<Model>
   const bar = process.stderr.isTTY && !flags.quiet ? progressBar() : null;
   try {
     return await load(flags.model ?? modelUrl, {
-      // Checked by load, which names the devices there are.
+      // Checked by load, which names those there are.
       device: flags.device as Device | undefined,
+      precision: flags.precision as Precision | undefined,
       threads: numberOption('threads', flags.threads),
       signal,
       onProgress: ({ fraction, phase }) => bar?.update(Math.round(fraction * 100), { phase }),

@@ -26,6 +26,7 @@ export const help = `llava-sp: look at a picture and talk about it, on this devi
 options
   -m, --model DIR       a model folder (default: the demo model, coloured shapes)
   -d, --device NAME     auto, wasm or webgpu (default: auto)
+      --precision P     arithmetic on WebGPU: auto, f32 or f16 (default: auto)
   -t, --threads N       worker threads (default: one a core)
       --max-tokens N    longest answer, in tokens
       --temperature T   0 is greedy (default)
