@@ -21,7 +21,7 @@ export async function openFolder(source: string | URL): Promise<ModelFiles> {
 /** A path as it is; a file: URL, as text or object, as a URL: Deno takes both. */
 export function toPath(source: string | URL): string | URL {
   const text = String(source);
-  if (text.startsWith('file:')) return new URL(text);
+  if (text.startsWith('file:')) return fileUrl(text);
   if (/^https?:/i.test(text)) {
     throw new UnsupportedError({
       code: 'SOURCE_UNSUPPORTED',
@@ -30,6 +30,22 @@ export function toPath(source: string | URL): string | URL {
     });
   }
   return text;
+}
+
+function fileUrl(address: string): URL {
+  try {
+    const url = new URL(address);
+    if (url.host !== '') throw new TypeError('it names a host');
+    decodeURIComponent(url.pathname);
+    return url;
+  } catch (cause) {
+    throw new UnsupportedError({
+      code: 'SOURCE_UNSUPPORTED',
+      message: `${address.slice(0, 200)} names no file of this machine.`,
+      fix: 'Pass a path, or a file: URL without a host, as file:///folder/model.',
+      cause,
+    });
+  }
 }
 
 function inside(folder: string | URL, name: string): string | URL {
@@ -49,14 +65,6 @@ async function statOf(path: string | URL): Promise<Deno.FileInfo | null> {
     return await Deno.stat(path);
   } catch (cause) {
     if (cause instanceof Deno.errors.NotCapable) throw notPermitted(path, cause);
-    if (cause instanceof TypeError) {
-      throw new UnsupportedError({
-        code: 'SOURCE_UNSUPPORTED',
-        message: `${String(path).slice(0, 200)} names no file of this machine.`,
-        fix: 'Pass a path, or a file: URL without a host, as file:///folder/model.',
-        cause,
-      });
-    }
     return null;
   }
 }
