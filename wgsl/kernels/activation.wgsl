@@ -1,0 +1,15 @@
+// y = act(x), element by element; ACT none is the copy between views.
+// x, y [rows, cols]. Flat, an invocation an element.
+#include "shared/index.wgsl"
+#include "shared/act.wgsl"
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let i = flat_workgroup(wid, p.grid_x) * WG + lid;
+  if i >= p.rows * p.cols {
+    return;
+  }
+  let r = i / p.cols;
+  let c = i % p.cols;
+  y[p.y_offset + r * p.y_ld + c] = activate(x[p.x_offset + r * p.x_ld + c]);
+}
