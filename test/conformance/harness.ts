@@ -1,6 +1,6 @@
 import type { Backend } from '../../packages/core/src/backend/index.ts';
 import type { Command, Program, Tensor } from '../../packages/core/src/ops/index.ts';
-import { createReference, type ReferenceBackend } from '../reference/backend.ts';
+import { createReference, type ReferenceBackend, type ReferenceOptions } from '../reference/backend.ts';
 import { compareBackends } from '../support/bisect.ts';
 import { allowed, describe, difference, written } from '../support/tolerance.ts';
 import { caches, type Case } from './case.ts';
@@ -47,9 +47,14 @@ export class ErrorTable {
 
 /** The true outputs of every run of every case, computed once for all backends. */
 export class Truth {
-  readonly #reference: ReferenceBackend = createReference({ activationRounding: true });
+  readonly #reference: ReferenceBackend;
   readonly #outputs = new Map<string, Float64Array[][]>();
   #started = false;
+
+  /** `activationRounding`: whether, or of which linears, the backends round x to int8 in front of q8 and q4 weights. */
+  constructor(activationRounding: ReferenceOptions['activationRounding'] = true) {
+    this.#reference = createReference({ activationRounding });
+  }
 
   /** Per run, per output of the program. Cases that share a cache must be asked for in their order. */
   async of(subject: Case): Promise<Float64Array[][]> {
@@ -78,16 +83,18 @@ export async function check(
   cases: readonly Case[],
   truth: Truth,
   table: ErrorTable,
+  limitOf: (command: Command, pos: number) => number = allowed,
 ): Promise<string[]> {
   const failures: string[] = [];
   for (const subject of cases) {
     const want = await truth.of(subject);
+    await backend.reserve?.(subject.weights, [subject.program]);
     for (const weight of subject.weights) await backend.loadWeight(weight);
     const executable = await backend.compile(subject.program);
     for (const [i, run] of subject.runs.entries()) {
       const got = await backend.run(executable, run);
       for (const o of subject.program.outputs.keys()) {
-        const text = judge(subject, o, run.pos ?? 0, got[o], want[i][o], column, table);
+        const text = judge(subject, o, run.pos ?? 0, got[o], want[i][o], column, table, limitOf);
         if (text) failures.push(text);
       }
     }
@@ -104,9 +111,10 @@ function judge(
   want: Float64Array,
   column: string,
   table: ErrorTable,
+  limitOf: (command: Command, pos: number) => number,
 ): string | undefined {
   const command = source(subject.program, subject.program.outputs[output]);
-  const limit = subject.tolerance?.(command) ?? allowed(command, pos);
+  const limit = subject.tolerance?.(command) ?? limitOf(command, pos);
   const found = difference(got, want, subject.yardstick?.(command));
   const label = typeof subject.label === 'string' ? subject.label : subject.label(command);
   table.add(label, column, found.largest, found.mean, want.length, limit);

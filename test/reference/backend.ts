@@ -10,7 +10,14 @@ import type {
   StoredWeight,
 } from '../../packages/core/src/backend/index.ts';
 import { throwIfAborted } from '../../packages/core/src/errors/index.ts';
-import type { KvCacheRef, Program, Storage, Tensor, WeightRef } from '../../packages/core/src/ops/index.ts';
+import type {
+  Command,
+  KvCacheRef,
+  Program,
+  Storage,
+  Tensor,
+  WeightRef,
+} from '../../packages/core/src/ops/index.ts';
 import { execute } from './execute.ts';
 import { createKvCache, type KvCache } from './kv_write.ts';
 import { dense, type Matrix } from './matrix.ts';
@@ -21,7 +28,7 @@ export interface ReferenceOptions {
    * Whether x is rounded to int8 in front of q8 and q4 weights, as the kernels do. Within one op the codes are the same;
    * along a program an f32 and a float64 activation may straddle a half, which moves one code by one.
    */
-  readonly activationRounding: boolean;
+  readonly activationRounding: boolean | ((linear: Extract<Command, { op: 'linear' }>) => boolean);
 }
 
 export interface ReferenceBackend extends Backend {
@@ -34,7 +41,8 @@ interface ReferenceSnapshot extends KvSnapshot {
 }
 
 /** A float64 backend; one thread, no limit on shapes, slow. */
-export function createReference(options: ReferenceOptions): ReferenceBackend {
+export function createReference({ activationRounding: rounding }: ReferenceOptions): ReferenceBackend {
+  const activationRounding = typeof rounding === 'function' ? rounding : () => rounding;
   const weights = new Map<string, ReferenceWeight>();
   const caches = new Map<number, KvCache>();
   const states = new Map<string, Float64Array>();
@@ -62,7 +70,7 @@ export function createReference(options: ReferenceOptions): ReferenceBackend {
         weight,
         cache,
         pos: run.pos ?? 0,
-        activationRounding: options.activationRounding,
+        activationRounding,
       });
     }
     return data;

@@ -26,7 +26,7 @@ export interface Environment {
   readonly weight: (ref: WeightRef) => ReferenceWeight;
   readonly cache: (layer: number) => KvCache;
   readonly pos: number;
-  readonly activationRounding: boolean;
+  readonly activationRounding: (linear: Extract<Command, { op: 'linear' }>) => boolean;
 }
 
 /** Runs one command by its plain definition. */
@@ -36,7 +36,7 @@ export function execute(command: Command, env: Environment): void {
   switch (command.op) {
     case 'linear': {
       const { values, quantized } = env.weight(command.w);
-      const x = quantized && env.activationRounding ? quantizeQ8(t(command.x)) : t(command.x);
+      const x = quantized && env.activationRounding(command) ? quantizeQ8(t(command.x)) : t(command.x);
       const bias = command.bias && vector(command.bias);
       const residual = command.residual && t(command.residual);
       return linear(x, values, bias, residual, command.act, t(command.y));

@@ -9,7 +9,7 @@ import { PrivateMemory } from './memory.ts';
 import { partition } from './partition.ts';
 import { plan, type Plan, type PlanContext, type ResidentCache, type ResidentWeight } from './plan.ts';
 import type { KernelChoice } from './select/linear.ts';
-import { toHwi } from './stored.ts';
+import { toHwi } from '../../backend/stored.ts';
 
 /** What the kernels' module exports; numbers are bytes or addresses. */
 interface KernelExports {

@@ -73,7 +73,8 @@ export function compose(kernel: KernelName, variantName: string, options: Option
   const { bindings, params, run, options: permitted } = kernels[kernel];
   const variant = variantOf(kernel, variantName);
   for (const [name, values] of Object.entries(permitted)) {
-    if (!values.includes(options[name])) throw new Error(`${kernel}: ${name} can't be ${String(options[name])}`);
+    if (!values.includes(options[name]))
+      throw new Error(`${kernel}: ${name} can't be ${String(options[name])}`);
   }
   const symbols: Record<string, OptionValue> = { ...variant.set };
   for (const name of Object.keys(options)) {

@@ -1,4 +1,4 @@
-import type { StoredDType } from '../../backend/index.ts';
+import type { StoredDType } from './index.ts';
 
 const SIZE: Record<StoredDType, number> = { F32: 4, F16: 2, BF16: 2 };
 
