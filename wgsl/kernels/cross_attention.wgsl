@@ -4,7 +4,7 @@
 // Workgroup memory: WG * 12 + 128 B. row: an invocation a query, dispatch (ceil(queries / WG)), no barrier.
 #include "shared/softmax.wgsl"
 
-#if REDUCE == workgroup
+#if SHAPE == workgroup
 #include "shared/reduce.wgsl"
 const LANES: u32 = 16u;
 const BATCH: u32 = 8u;
