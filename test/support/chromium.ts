@@ -31,7 +31,14 @@ export interface Chromium {
  * is isolated from other origins, so that memory can be shared. The caller closes it.
  */
 export async function openChromium(module: URL): Promise<Chromium> {
-  const server = await serve(await bundle(module));
+  const worker = new URL('./browser_worker.ts', import.meta.url);
+  const server = await serve({
+    '/page.html': '<!doctype html><script type="module" src="/page.js"></script>',
+    // `globalThis.run(input)` calls the module's default export and gives its result as JSON.
+    '/page.js': await bundle(`import run from ${JSON.stringify(fileURLToPath(module))};
+      globalThis.run = async (input) => JSON.stringify((await run(input)) ?? null);`),
+    '/worker.js': await bundle(`import ${JSON.stringify(fileURLToPath(worker))};`),
+  });
   let browser: Browser | undefined;
   try {
     browser = await launch({
@@ -91,10 +98,8 @@ async function shut(browser: Browser | undefined, server: Server): Promise<void>
   await new Promise((done) => server.close(done));
 }
 
-/** `globalThis.run(input)` calls the module's default export and gives its result as JSON. */
-async function bundle(module: URL): Promise<string> {
-  const entry = `import run from ${JSON.stringify(fileURLToPath(module))};
-    globalThis.run = async (input) => JSON.stringify((await run(input)) ?? null);`;
+/** What the browser runs of `entry`, with everything that it imports. */
+async function bundle(entry: string): Promise<string> {
   const { outputFiles } = await build({
     stdin: { contents: entry, resolveDir: root, loader: 'ts' },
     bundle: true,
@@ -110,13 +115,10 @@ async function bundle(module: URL): Promise<string> {
   return outputFiles[0].text;
 }
 
-async function serve(code: string): Promise<Server> {
+/** Serves `own` by path, and the repository's files. */
+async function serve(own: Readonly<Record<string, string>>): Promise<Server> {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://page');
-    const own: Readonly<Record<string, string>> = {
-      '/page.html': '<!doctype html><script type="module" src="/page.js"></script>',
-      '/page.js': code,
-    };
     const answer = (status: number, body: string | Uint8Array): void => {
       response.writeHead(status, {
         'content-type': TYPES[extname(pathname)] ?? 'application/octet-stream',

@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { UnsupportedError } from '../../packages/core/src/errors/index.ts';
-import type { Host, Settings, WorkerPort } from '../../packages/core/src/host.ts';
+import type { Host, WorkerPort } from '../../packages/core/src/host.ts';
+import { memorySettings } from './memory_settings.ts';
 
 const kernels = new URL('../../wasm/dist/', import.meta.url);
 
@@ -38,15 +39,6 @@ export function createTestHost(options: TestHostOptions = {}): Host {
       });
     },
     settings: memorySettings(),
-  };
-}
-
-/** Settings that end with the host. */
-export function memorySettings(): Settings {
-  const values = new Map<string, string>();
-  return {
-    get: async (key) => values.get(key) ?? null,
-    set: async (key, value) => void values.set(key, value),
   };
 }
 
