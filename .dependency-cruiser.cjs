@@ -46,6 +46,31 @@ module.exports = {
       to: { path: `${core}(models|pipeline|api|image|text)/` },
     },
     {
+      name: 'reference-knows-the-ops-alone',
+      severity: 'error',
+      from: { path: `${core}reference/` },
+      to: { pathNot: `${core}(reference|ops|backend|errors)/` },
+    },
+    {
+      // It would double the size of what every page loads: it comes by import() with the self-test.
+      name: 'reference-for-the-self-test-and-tests-alone',
+      severity: 'error',
+      from: { path: core, pathNot: `${core}(reference|backends/webgpu/self_test)/` },
+      to: { path: `${core}reference/` },
+    },
+    {
+      name: 'self-test-loads-when-it-is-needed',
+      severity: 'error',
+      from: { path: core, pathNot: `${core}(doctor|backends/webgpu/self_test)/` },
+      to: { path: `${core}backends/webgpu/self_test/`, dependencyTypesNot: ['dynamic-import', 'type-only'] },
+    },
+    {
+      name: 'doctor-loads-when-it-is-needed',
+      severity: 'error',
+      from: { path: core, pathNot: `${core}doctor/` },
+      to: { path: `${core}doctor/`, dependencyTypesNot: ['dynamic-import', 'type-only'] },
+    },
+    {
       name: 'backends-do-not-know-each-other',
       severity: 'error',
       from: { path: `${core}backends/([^/]+)/` },
@@ -54,7 +79,7 @@ module.exports = {
     {
       name: 'only-api-chooses-a-backend',
       severity: 'error',
-      from: { path: core, pathNot: `${core}(api|backends)/|${core}worker\\.ts` },
+      from: { path: core, pathNot: `${core}(api|backends|doctor)/|${core}worker\\.ts` },
       to: { path: `${core}backends/` },
     },
     {

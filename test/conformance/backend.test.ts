@@ -13,7 +13,7 @@ import {
   rowsOf,
   type Program,
 } from '../../packages/core/src/ops/index.ts';
-import { createReference, type ReferenceBackend } from '../reference/backend.ts';
+import { createReference, type ReferenceBackend } from '../../packages/core/src/reference/backend.ts';
 import { compareBackends } from '../support/bisect.ts';
 import { createTestHost } from '../support/host.ts';
 import { Random } from '../support/random.ts';

@@ -1,6 +1,10 @@
 import type { Backend } from '../../packages/core/src/backend/index.ts';
 import type { Command, Program, Tensor } from '../../packages/core/src/ops/index.ts';
-import { createReference, type ReferenceBackend, type ReferenceOptions } from '../reference/backend.ts';
+import {
+  createReference,
+  type ReferenceBackend,
+  type ReferenceOptions,
+} from '../../packages/core/src/reference/backend.ts';
 import { compareBackends } from '../support/bisect.ts';
 import { allowed, describe, difference, written } from '../support/tolerance.ts';
 import { caches, type Case } from './case.ts';

@@ -3,15 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { Recorder, attentionCached, kvWrite, linear, rotary } from '../../packages/core/src/ops/index.ts';
 import { Random } from '../support/random.ts';
 import { storeWeight, toBf16, toF16 } from '../support/weights.ts';
-import { activate, erf } from './activation.ts';
-import { createReference } from './backend.ts';
-import { layerNorm } from './layer_norm.ts';
-import { matrix, zeros } from './matrix.ts';
-import { bf16ToNumber, f16ToNumber } from './numbers.ts';
-import { pool } from './pool.ts';
-import { quantizeQ8, roundHalfToEven } from './quantize_q8.ts';
-import { rotary as rotate } from './rotary.ts';
-import { readWeight } from './weights.ts';
+import { activate, erf } from '../../packages/core/src/reference/activation.ts';
+import { createReference } from '../../packages/core/src/reference/backend.ts';
+import { layerNorm } from '../../packages/core/src/reference/layer_norm.ts';
+import { matrix, zeros } from '../../packages/core/src/reference/matrix.ts';
+import { bf16ToNumber, f16ToNumber } from '../../packages/core/src/reference/numbers.ts';
+import { pool } from '../../packages/core/src/reference/pool.ts';
+import { quantizeQ8, roundHalfToEven } from '../../packages/core/src/reference/quantize_q8.ts';
+import { rotary as rotate } from '../../packages/core/src/reference/rotary.ts';
+import { readWeight } from '../../packages/core/src/reference/weights.ts';
 
 describe('scalar functions', () => {
   // Abramowitz & Stegun table 7.1, and 25-digit values of a computer algebra system.

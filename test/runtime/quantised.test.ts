@@ -22,7 +22,7 @@ import { visualTokenCount } from '../../packages/core/src/models/registry.ts';
 import { loadWeights } from '../../packages/core/src/pipeline/load_weights.ts';
 import { prefixProgram, tokensProgram, visionProgram } from '../../packages/core/src/pipeline/programs.ts';
 import { openWeights } from '../../packages/core/src/weights/store.ts';
-import { createReference } from '../reference/backend.ts';
+import { createReference } from '../../packages/core/src/reference/backend.ts';
 import { folderFiles, goldenFolder, readGolden, type Golden } from '../support/golden.ts';
 import { createTestHost } from '../support/host.ts';
 import { difference } from '../support/tolerance.ts';

@@ -1,4 +1,4 @@
-import type { KvCacheRef } from '../../packages/core/src/ops/index.ts';
+import type { KvCacheRef } from '../ops/index.ts';
 import { get, type Matrix } from './matrix.ts';
 
 /** The keys and values of one layer, each `[kvHeads, context, headDim]`. */

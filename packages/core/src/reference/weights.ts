@@ -1,4 +1,4 @@
-import type { StoredWeight } from '../../packages/core/src/backend/index.ts';
+import type { StoredWeight } from '../backend/index.ts';
 import { matrix, type Matrix } from './matrix.ts';
 import { decodeValues } from './numbers.ts';
 

@@ -1,4 +1,4 @@
-import type { StoredDType } from '../../packages/core/src/backend/index.ts';
+import type { StoredDType } from '../backend/index.ts';
 
 /** One IEEE half as float64: sign, five exponent bits, ten of the fraction. */
 export function f16ToNumber(bits: number): number {

@@ -2,22 +2,9 @@
  * The Backend interface in float64, every op by its plain definition: what the other backends are measured against.
  * Nothing is shared with them but the program.
  */
-import type {
-  Backend,
-  Executable,
-  KvSnapshot,
-  RunOptions,
-  StoredWeight,
-} from '../../packages/core/src/backend/index.ts';
-import { throwIfAborted } from '../../packages/core/src/errors/index.ts';
-import type {
-  Command,
-  KvCacheRef,
-  Program,
-  Storage,
-  Tensor,
-  WeightRef,
-} from '../../packages/core/src/ops/index.ts';
+import type { Backend, Executable, KvSnapshot, RunOptions, StoredWeight } from '../backend/index.ts';
+import { throwIfAborted } from '../errors/index.ts';
+import type { Command, KvCacheRef, Program, Storage, Tensor, WeightRef } from '../ops/index.ts';
 import { execute } from './execute.ts';
 import { createKvCache, type KvCache } from './kv_write.ts';
 import { dense, type Matrix } from './matrix.ts';

@@ -1,4 +1,4 @@
-import type { Activation } from '../../packages/core/src/ops/index.ts';
+import type { Activation } from '../ops/index.ts';
 import { get, set, type Matrix } from './matrix.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { Command, Tensor, WeightRef } from '../../packages/core/src/ops/index.ts';
+import type { Command, Tensor, WeightRef } from '../ops/index.ts';
 import { activation } from './activation.ts';
 import { assembleCls } from './assemble_cls.ts';
 import { attention } from './attention.ts';
