@@ -1,7 +1,4 @@
-/**
- * Backends that lose their device when a test says so: the WASM backend behind calls that can be counted and lost. On this
- * thread, because tests start it very often.
- */
+/** Backends that lose their device when a test says so: real ones behind calls that can be counted and lost. */
 import type {
   Backend,
   DecodeOptions,
@@ -28,8 +25,16 @@ export function lost(call: string): DeviceError {
   });
 }
 
+type Call = <T>(name: string, work: () => Promise<T>) => Promise<T>;
+type Start = (host: Host, options: BackendOptions) => Promise<Backend>;
+
+/** The WASM backend, on this thread: it starts fast. */
+const startWasm: Start = (host) =>
+  createWasm({ ...host, spawnWorker: () => sameThread() }, { threads: 1, variant: 'simd' });
+
 export class FragileDevices {
-  /** Whether backends decode by themselves. */
+  readonly #start: Start;
+  /** Whether backends that can't decode by themselves do so here. */
   decode = false;
   /** Names of all calls so far, `dispose` left out. */
   calls: string[] = [];
@@ -52,14 +57,15 @@ export class FragileDevices {
   /** The newest backend loses its device now, with no call under way. */
   loseIdle: () => void = () => undefined;
 
+  constructor(start: Start = startWasm) {
+    this.#start = start;
+  }
+
   /** In the place of core's own `createBackend`. */
   readonly create = async (host: Host, device: Device, options: BackendOptions) => {
     this.starts.push({ device, options });
     await this.#call('create');
-    const inner = await createWasm(
-      { ...host, spawnWorker: () => sameThread() },
-      { threads: 1, variant: 'simd' },
-    );
+    const inner = await this.#start(host, options);
     this.alive++;
     return { backend: this.#wrap(inner), refusals: [], warnings: this.warnings };
   };
@@ -80,7 +86,7 @@ export class FragileDevices {
     let disposed = false;
     const executables = new WeakSet<Executable>();
     const snapshots = new Set<KvSnapshot>();
-    const call = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    const call: Call = async (name, work) => {
       if (gone) throw gone;
       try {
         return await this.#call(name, work);
@@ -103,6 +109,7 @@ export class FragileDevices {
         call('reserve', async () => {
           const wanted = new Set(programs.flatMap((program) => program.weights.map((ref) => ref.name)));
           if (weights.length !== wanted.size) throw new Error(`${weights.length} of ${wanted.size} weights`);
+          await inner.reserve?.(weights, programs);
         }),
       loadWeight: (weight, signal) => call('loadWeight', () => inner.loadWeight(weight, signal)),
       createCache: (caches) => call('createCache', () => inner.createCache(caches)),
@@ -140,13 +147,35 @@ export class FragileDevices {
         if (gone) throw gone;
       },
     };
+    if (inner.decode) return { ...backend, decode: (options) => this.#passOn(call, inner, options) };
     if (!this.decode) return backend;
     return { ...backend, decode: (options) => this.#decode(call, run, options) };
   }
 
+  /** The backend's own decoding, which may be lost at every token. */
+  async *#passOn(
+    call: Call,
+    inner: Backend,
+    options: DecodeOptions,
+  ): AsyncGenerator<number, void, undefined> {
+    const tokens = inner.decode?.(options);
+    if (!tokens) return;
+    this.decoding++;
+    try {
+      for (;;) {
+        const next = await call('decode', () => tokens.next());
+        if (next.done) return;
+        yield next.value;
+      }
+    } finally {
+      this.decoding--;
+      await tokens.return();
+    }
+  }
+
   /** `Backend.decode` by its description: some steps ahead of what is taken, and done when the loop is left. */
   async *#decode(
-    call: (name: string, work: () => Promise<void>) => Promise<void>,
+    call: Call,
     run: Backend['run'],
     options: DecodeOptions,
   ): AsyncGenerator<number, void, undefined> {

@@ -1,0 +1,179 @@
+/** Hundreds of questions, loads, aborts and lost devices: memory stays flat, and the answers what they were. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { loadModel } from '../../packages/core/src/api/load.ts';
+import type { Model } from '../../packages/core/src/api/model.ts';
+import type { LoadOptions } from '../../packages/core/src/api/options.ts';
+import type * as Backends from '../../packages/core/src/backends/index.ts';
+import { AbortedError } from '../../packages/core/src/errors/index.ts';
+import type { Host } from '../../packages/core/src/host.ts';
+import { FragileDevices } from '../support/fragile.ts';
+import { folderFiles, goldenFolder } from '../support/golden.ts';
+import { createTestHost, type TestHostOptions } from '../support/host.ts';
+import { Random } from '../support/random.ts';
+
+interface Subject {
+  readonly name: string;
+  readonly options: LoadOptions;
+  readonly host: () => Promise<TestHostOptions>;
+  readonly devices: () => FragileDevices;
+  readonly counts: { asks: number; loads: number; aborts: number; losses: number };
+}
+
+/** A backend is another line here. */
+const subjects: Subject[] = [
+  {
+    name: 'wasm',
+    options: { device: 'wasm', threads: 1 },
+    host: async () => ({}),
+    devices: () => new FragileDevices(),
+    counts: { asks: 500, loads: 12, aborts: 50, losses: 20 },
+  },
+];
+
+const seam = vi.hoisted(() => ({ create: null as typeof Backends.createBackend | null }));
+vi.mock('../../packages/core/src/backends/index.ts', async (original) => {
+  const backends = await original<typeof Backends>();
+  const createBackend: typeof Backends.createBackend = (...args) =>
+    (seam.create ?? backends.createBackend)(...args);
+  return { ...backends, createBackend };
+});
+
+/** Milliseconds for one test, on a machine that is busy with others. */
+const LIMIT = 300_000;
+const SEED = 5;
+const QUESTIONS = ['What is in the picture?', 'Where?', 'How many red things are there, and where are they?'];
+const TOKENS = 12;
+/**
+ * Bytes that the process may grow by. Its allocator takes some 20 MB in the first dozens of loads, and no more after that;
+ * a leaked load would be several MB each time.
+ */
+const SLACK = 48 << 20;
+
+const pictures = [37, 41, 59].map((step) => ({
+  data: Uint8Array.from({ length: 40 * 30 * 3 }, (_, i) => (i * step) % 251),
+  width: 40,
+  height: 30,
+}));
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** Resident bytes, when nothing is left to collect. */
+async function resident(): Promise<number> {
+  for (let i = 0; i < 3; i++) {
+    collect();
+    // Finalisers, and threads that end, need a turn.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return process.memoryUsage().rss;
+}
+
+afterEach(() => {
+  seam.create = null;
+  vi.restoreAllMocks();
+});
+
+/** One question on one of the pictures; pictures take turns. */
+async function ask(model: Model, i: number, signal?: AbortSignal): Promise<string> {
+  const question = QUESTIONS[i % QUESTIONS.length];
+  return model.ask(pictures[(i >> 1) % pictures.length], question, { maxTokens: TOKENS, signal }).text();
+}
+
+describe.each(subjects)('$name', { timeout: LIMIT }, ({ options, host, devices, counts }) => {
+  const load = async (): Promise<Model> => {
+    const own: Host = {
+      ...createTestHost(await host()),
+      openModel: () => Promise.resolve(folderFiles(goldenFolder('cropping'))),
+    };
+    return loadModel(own, 'model', options);
+  };
+  const turns = Math.max(QUESTIONS.length, 2 * pictures.length);
+  const answersOf = async (model: Model): Promise<string[]> => {
+    const answers: string[] = [];
+    for (let i = 0; i < turns; i++) answers.push(await ask(model, i));
+    return answers;
+  };
+
+  test(`${counts.asks} questions`, async () => {
+    const model = await load();
+    const answers = await answersOf(model);
+    for (let i = 0; i < 50; i++) await ask(model, i);
+    const [before, bytes] = [await model.memory(), await resident()];
+    for (let i = 0; i < counts.asks; i++) expect(await ask(model, i)).toBe(answers[i % turns]);
+    expect(await model.memory()).toEqual(before);
+    const grown = (await resident()) - bytes;
+    console.log(`${counts.asks} questions: ${(grown / 2 ** 20).toFixed(1)} MiB`);
+    expect(grown).toBeLessThan(SLACK);
+    await model.dispose();
+  });
+
+  test(`${counts.loads} loads`, async () => {
+    const cycle = async (): Promise<string> => {
+      const model = await load();
+      const text = await ask(model, 0);
+      await model.dispose();
+      return text;
+    };
+    const text = await cycle();
+    for (let i = 0; i < 6; i++) await cycle();
+    const bytes = await resident();
+    for (let i = 0; i < counts.loads; i++) expect(await cycle()).toBe(text);
+    const grown = (await resident()) - bytes;
+    console.log(`${counts.loads} loads: ${(grown / 2 ** 20).toFixed(1)} MiB`);
+    expect(grown).toBeLessThan(SLACK);
+  });
+
+  test(`${counts.aborts} aborts (seed ${SEED})`, async () => {
+    const model = await load();
+    const answers = await answersOf(model);
+    const start = performance.now();
+    await answersOf(model);
+    const typical = (performance.now() - start) / turns;
+    const before = await model.memory();
+    const random = new Random(SEED);
+    let aborted = 0;
+    for (let i = 0; i < counts.aborts; i++) {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(), random.uniform() * typical);
+      // Not the picture that the cache holds: vision is part of it.
+      const outcome = await ask(model, 2 * i, controller.signal).catch((error: unknown) => error);
+      if (outcome instanceof AbortedError) aborted++;
+      else expect(outcome).toBe(answers[(2 * i) % turns]);
+      expect(await ask(model, i)).toBe(answers[i % turns]);
+    }
+    // Some answers are done before their abort comes, on a machine that got faster.
+    expect(aborted).toBeGreaterThan(counts.aborts / 4);
+    expect(await model.memory()).toEqual(before);
+    await model.dispose();
+  });
+
+  test(`${counts.losses} lost devices (seed ${SEED})`, async () => {
+    const fragile = devices();
+    seam.create = fragile.create;
+    // A minute may have no more than two losses: the clock goes on by one each time.
+    const now = performance.now.bind(performance);
+    let ahead = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + ahead);
+    const model = await load();
+    const answers = await answersOf(model);
+    const quiet = fragile.calls.length;
+    await answersOf(model);
+    const calls = fragile.calls.length - quiet;
+    const before = await model.memory();
+    const random = new Random(SEED);
+    for (let i = 0; i < counts.losses; i++) {
+      ahead += 61_000;
+      const at = fragile.calls.length + 1 + Math.floor(random.uniform() * calls);
+      const moment = random.uniform() < 0.5 ? 'before' : 'after';
+      fragile.loses = (_call, number) => (number === at ? moment : null);
+      expect(await answersOf(model), `lost ${moment} call ${at}`).toEqual(answers);
+    }
+    expect(fragile.starts).toHaveLength(1 + counts.losses);
+    expect(fragile.alive).toBe(1);
+    expect(await model.memory()).toEqual(before);
+    await model.dispose();
+    expect(fragile.alive).toBe(0);
+  });
+});
