@@ -29,7 +29,7 @@ import { Samplers } from './samplers.ts';
 import { assign, ScratchPool } from './scratch.ts';
 import { chooseVariants, type Chosen } from './select/choose.ts';
 import type { Selection } from './select/selection.ts';
-import { RUN_FIELDS, type KernelName } from './shader.ts';
+import { RUN_FIELDS, type KernelName, type Options } from './shader.ts';
 import { Weights } from './weights.ts';
 
 export interface WebGpuOptions extends GpuOptions {
@@ -66,6 +66,16 @@ export async function createWebGpu(host: Host, options: WebGpuOptions = {}): Pro
   }
 }
 
+/** Where the time of a program goes. */
+export interface DispatchTime {
+  readonly kernel: KernelName;
+  readonly variant: string;
+  readonly options: Options;
+  /** The kind of fused step that it belongs to. */
+  readonly step: string;
+  readonly ms: number;
+}
+
 interface Snapshot extends KvSnapshot {
   readonly layers: Map<number, GPUBuffer>;
 }
@@ -99,7 +109,7 @@ export class WebGpuBackend implements Backend {
     this.#options = options;
     this.#memory = new GpuMemory(open);
     this.#weights = new Weights(open, this.#memory, options.maxBinding);
-    this.#pipelines = new Pipelines(open);
+    this.#pipelines = new Pipelines(open, this.#memory);
     this.#scratch = new ScratchPool(this.#memory);
     this.#angles = new Angles(open, this.#memory);
     this.#samplers = new Samplers(open, this.#memory, this.#pipelines, this.#context());
@@ -143,6 +153,33 @@ export class WebGpuBackend implements Backend {
     this.open.assertAlive();
     compiled.ms = performance.now() - start;
     return outputs;
+  }
+
+  /**
+   * Runs a program dispatch by dispatch, waiting for each; milliseconds of each, the wait included. The first run of a
+   * kernel includes the driver's compilation.
+   */
+  async profile(executable: Executable, options: RunOptions): Promise<DispatchTime[]> {
+    const compiled = executable as Compiled;
+    const { pos = 0 } = options;
+    await this.#prepare(compiled, pos + compiled.rows);
+    this.#writeInputs(compiled, options);
+    this.#writeRun({ pos });
+    const { list, fused } = compiled.parts;
+    const times: DispatchTime[] = [];
+    for (const [i, { kernel, variant, options: asked, step }] of list.dispatches.entries()) {
+      await this.open.idle();
+      const start = performance.now();
+      const encoder = this.open.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      list.encode(pass, pos, i, i + 1);
+      pass.end();
+      this.open.device.queue.submit([encoder.finish()]);
+      await this.open.idle();
+      const ms = performance.now() - start;
+      times.push({ kernel, variant, options: asked, step: fused.steps[step].kind, ms });
+    }
+    return times;
   }
 
   async *decode(options: DecodeOptions): AsyncGenerator<number, void, undefined> {

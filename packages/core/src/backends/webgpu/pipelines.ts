@@ -2,7 +2,9 @@
 import { DeviceError } from '../../errors/index.ts';
 import { COMPUTE } from './constants.ts';
 import type { OpenDevice } from './device.ts';
-import { compose, fieldsOf, kernels, type KernelName, type Options } from './shader.ts';
+import type { GpuMemory } from './memory.ts';
+import { structBytes } from './params.ts';
+import { compose, fieldsOf, kernels, RUN_FIELDS, type KernelName, type Options } from './shader.ts';
 
 export interface PipelineKey {
   readonly kernel: KernelName;
@@ -12,11 +14,16 @@ export interface PipelineKey {
 
 export class Pipelines {
   readonly #open: OpenDevice;
+  readonly #memory: GpuMemory;
   readonly #layouts = new Map<KernelName, GPUBindGroupLayout>();
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
 
-  constructor(open: OpenDevice) {
+  /** Parameters that are all 0, and operands that nobody reads. */
+  #nothing: Promise<{ uniform: GPUBuffer; operands: readonly GPUBuffer[] }> | null = null;
+
+  constructor(open: OpenDevice, memory: GpuMemory) {
     this.#open = open;
+    this.#memory = memory;
   }
 
   layout(kernel: KernelName): GPUBindGroupLayout {
@@ -46,13 +53,15 @@ export class Pipelines {
       const module = device.createShaderModule({ label: shader.name, code: shader.code });
       const layout = device.createPipelineLayout({ bindGroupLayouts: [this.layout(key.kernel)] });
       try {
-        return await this.#open.unlessLost(
+        const pipeline = await this.#open.unlessLost(
           device.createComputePipelineAsync({
             label: shader.name,
             layout,
             compute: { module, entryPoint: 'main' },
           }),
         );
+        await this.#warm(key.kernel, pipeline);
+        return pipeline;
       } catch (cause) {
         this.#open.assertAlive();
         throw new DeviceError({
@@ -67,5 +76,34 @@ export class Pipelines {
     // A refusal is thrown to whoever asked; asked for again, it is tried again.
     made.catch(() => this.#pipelines.delete(shader.name));
     return made;
+  }
+
+  /** One workgroup over nothing: many drivers compile a kernel for good when it runs first, and that must not be an answer. */
+  async #warm(kernel: KernelName, pipeline: GPUComputePipeline): Promise<void> {
+    this.#nothing ??= this.#makeNothing();
+    const { uniform, operands } = await this.#nothing;
+    const { device } = this.#open;
+    const { bindings, run } = kernels[kernel];
+    const uniforms = run ? [uniform, uniform] : [uniform];
+    const buffers = [...uniforms, ...operands.slice(0, bindings.length)];
+    const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
+    const group = device.createBindGroup({ label: kernel, layout: this.layout(kernel), entries });
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(1);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    await this.#open.idle();
+  }
+
+  async #makeNothing(): Promise<{ uniform: GPUBuffer; operands: readonly GPUBuffer[] }> {
+    const most = Math.max(...Object.values(kernels).map(({ params }) => structBytes(params)));
+    const uniform = await this.#memory.uniform(Math.max(most, structBytes(RUN_FIELDS)), 'no parameters');
+    const count = Math.max(...Object.values(kernels).map(({ bindings }) => bindings.length));
+    const operands: GPUBuffer[] = [];
+    for (let i = 0; i < count; i++) operands.push(await this.#memory.storage('scratch', 256, 'no operand'));
+    return { uniform, operands };
   }
 }
