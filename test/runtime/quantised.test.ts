@@ -17,54 +17,31 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Backend } from '../../packages/core/src/backend/index.ts';
 import { createWasm, type WasmOptions } from '../../packages/core/src/backends/wasm/index.ts';
-import type { ModelConfig } from '../../packages/core/src/models/config.ts';
-import { visualTokenCount } from '../../packages/core/src/models/registry.ts';
-import { loadWeights } from '../../packages/core/src/pipeline/load_weights.ts';
-import { prefixProgram, tokensProgram, visionProgram } from '../../packages/core/src/pipeline/programs.ts';
-import { openWeights } from '../../packages/core/src/weights/store.ts';
 import { createReference } from '../../packages/core/src/reference/backend.ts';
-import { folderFiles, goldenFolder, readGolden, type Golden } from '../support/golden.ts';
+import { readGolden } from '../support/golden.ts';
+import {
+  loadGolden,
+  runPrefix,
+  runSteps,
+  runVision,
+  stageOf,
+  type GoldenModel,
+  type Stages,
+} from '../support/golden_model.ts';
 import { createTestHost } from '../support/host.ts';
 import { difference } from '../support/tolerance.ts';
 
 const NAME = 'cropping-q4';
-type Stages = Map<string, Float32Array>;
 
-let golden: Golden;
-let config: ModelConfig;
-let stored: Stages;
+let model: GoldenModel;
 let truth: Stages;
 
 /** All stages of one backend; the golden's tokens are given at each step, whatever the logits say. */
 async function runModel(backend: Backend, steps: number): Promise<Stages> {
-  const store = await openWeights(folderFiles(goldenFolder(NAME)));
-  const programs = [visionProgram(config), prefixProgram(config, 1), tokensProgram(config, 1)];
-  await loadWeights(backend, store, config, programs, () => undefined);
-  await backend.createCache(programs[2].caches);
-  await store.close();
-
-  const result: Stages = new Map();
-  const taps = [...stored.keys()].filter((key) => /^(vision\.hidden|detail)/.test(key));
-  const vision = visionProgram(config, new Set([...taps, 'spatial.features', 'visual_tokens']));
-  const pixels = stored.get('pixels');
-  if (!pixels) throw new Error('no pixels');
-  const outputs = await backend.run(await backend.compile(vision), { inputs: { pixels } });
-  vision.outputs.forEach((t, i) => result.set(vision.storages[t.storage].name, outputs[i].slice()));
-
-  const ids = golden.prompt_ids;
-  const before = ids.indexOf(config.imageToken);
-  const run = async (program: ReturnType<typeof tokensProgram>, input: readonly number[], pos: number) =>
-    backend.run(await backend.compile(program), { inputs: { ids: Uint32Array.from(input) }, pos });
-  await run(prefixProgram(config, before), ids.slice(0, before), 0);
-  const after = ids.slice(before + 1);
-  let pos = before + visualTokenCount(config);
-  let [logits] = await run(tokensProgram(config, after.length), after, pos);
-  result.set('logits.0', logits.slice());
-  pos += after.length;
-  for (let step = 1; step < steps; step++) {
-    [logits] = await run(tokensProgram(config, 1), [golden.greedy_tokens[step - 1]], pos++);
-    result.set(`logits.${step}`, logits.slice());
-  }
+  await loadGolden(backend, model);
+  const result = await runVision(backend, model);
+  const rows = await runSteps(backend, model, await runPrefix(backend, model), steps);
+  rows.forEach((row, i) => result.set(`logits.${i}`, row));
   return result;
 }
 
@@ -74,7 +51,7 @@ const LIMIT = 2e-3;
 const LIMIT_FLIPPED = 3e-2;
 
 beforeAll(async () => {
-  ({ golden, config, stages: stored } = await readGolden(NAME));
+  model = { name: NAME, ...(await readGolden(NAME)) };
   truth = await runModel(createReference({ activationRounding: true }), STEPS);
   expect(truth.size).toBe(8 + STEPS);
 });
@@ -107,8 +84,8 @@ describe('int4 model', () => {
   });
 
   test('the rounding itself costs more than a flip is allowed to', () => {
-    const exact = stored.get('logits') ?? new Float32Array(0);
-    const { vocab } = config.text;
+    const exact = stageOf(model.stages, 'logits');
+    const { vocab } = model.config.text;
     const costs = Array.from({ length: STEPS }, (_, i) => {
       const want = truth.get(`logits.${i}`) ?? [];
       return difference(exact.subarray(i * vocab, (i + 1) * vocab), want).largest;
