@@ -1,89 +1,84 @@
 /**
- * Every op in every variant of its WGSL kernels against float64, on drivers that compute on the CPU; outputs poisoned by
- * NaN. The same cases as for the WASM backend.
+ * Every op in every variant of its WGSL kernels against float64, on drivers that compute on the CPU, in Node, Deno and
+ * Chromium; outputs poisoned by NaN. The same cases as for the WASM backend, some of them where a device has run the others
+ * in another variant: drivers compile slowly here.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  createWebGpu,
-  type WebGpuBackend,
-  type WebGpuOptions,
-} from '../../packages/core/src/backends/webgpu/index.ts';
-import { createTestHost } from '../support/host.ts';
+import { afterAll, describe, expect, test } from 'vitest';
+import { openChromium } from '../support/chromium.ts';
+import { runInDeno } from '../support/deno.ts';
 import { openTestGpu, type TestGpu } from '../support/gpu.ts';
-import { caches, type Case } from './case.ts';
-import { attentionCases } from './cases/attention.ts';
-import { chainCases } from './cases/chains.ts';
-import { elementwiseCases } from './cases/elementwise.ts';
-import { linearCases } from './cases/linear.ts';
-import { normCases } from './cases/norms.ts';
-import { windowCases } from './cases/windows.ts';
-import { check, ErrorTable, locate, Truth } from './harness.ts';
+import { free, halves, subgroup, workgroup } from '../support/variants.ts';
+import { ErrorTable } from './harness.ts';
+import { runSuite, type SuiteInput, type SuiteResult } from './suite.ts';
 
-const groups = {
-  linear: linearCases(),
-  norms: normCases(),
-  attention: attentionCases(),
-  elementwise: elementwiseCases(),
-  windows: windowCases(),
-  chains: chainCases(),
-};
+const f32 = { precision: 'f32' } as const;
 const table = new ErrorTable();
 
-const free = {
-  linear_gemv: 'row',
-  linear_gemv_split: 'row',
-  linear_gemm: 'block',
-  norm: 'row',
-  attention: 'row',
-  attention_step: 'row',
-  cross_attention: 'row',
-  argmax: 'row',
-} as const;
-const workgroup = {
-  linear_gemv: 'workgroup',
-  linear_gemv_split: 'workgroup',
-  linear_gemm: 'tile',
-  norm: 'workgroup',
-  attention: 'tile',
-  attention_step: 'workgroup',
-  cross_attention: 'workgroup',
-  argmax: 'workgroup',
-} as const;
-const subgroup = {
-  ...workgroup,
-  linear_gemv: 'subgroup',
-  linear_gemv_split: 'subgroup',
-  norm: 'subgroup',
-} as const;
-
-const devices: { gpu: TestGpu; name: string; options: WebGpuOptions }[] = [
-  { gpu: 'swiftshader', name: 'barrier-free', options: { variants: free } },
-  { gpu: 'lavapipe', name: 'workgroup', options: { variants: workgroup } },
-  { gpu: 'lavapipe', name: 'subgroup', options: { variants: subgroup } },
+const devices: { gpu: Exclude<TestGpu, 'null'>; input: SuiteInput }[] = [
+  { gpu: 'swiftshader', input: { column: 'barrier-free', options: { ...f32, variants: free } } },
+  { gpu: 'lavapipe', input: { column: 'workgroup', options: { ...f32, variants: workgroup } } },
+  { gpu: 'lavapipe', input: { column: 'subgroup', options: { ...f32, variants: subgroup }, stride: 2 } },
+  {
+    gpu: 'lavapipe',
+    input: { column: 'f16', options: { precision: 'f16', variants: halves }, stride: 2, first: 1 },
+  },
+  {
+    gpu: 'swiftshader',
+    input: {
+      column: 'int8 block',
+      options: { variants: { ...free, linear_gemm_int8: 'block' }, int8: true },
+      stride: 3,
+    },
+  },
+  {
+    gpu: 'lavapipe',
+    input: {
+      column: 'int8 tile',
+      options: { variants: { ...workgroup, linear_gemm_int8: 'tile' }, int8: true },
+      stride: 3,
+    },
+  },
+  {
+    gpu: 'swiftshader',
+    input: { column: 'subgroup of 4', options: { ...f32, variants: subgroup }, stride: 7 },
+  },
+  // Matrices that do not fit one binding are cut into tiles of rows.
+  {
+    gpu: 'swiftshader',
+    input: { column: 'small bindings', options: { ...f32, variants: free, maxBinding: 2048 }, stride: 5 },
+  },
 ];
 
 const shown = 8;
 
-describe.each(devices)('$gpu, $name', ({ gpu, name, options }) => {
-  const truth = new Truth(false);
-  let backend: WebGpuBackend;
+function expectClean({ failures, cases }: SuiteResult, atLeast: number): void {
+  const more = failures.length > shown ? [`... and ${failures.length - shown} more`] : [];
+  expect([...failures.slice(0, shown), ...more].join('\n')).toBe('');
+  expect(cases).toBeGreaterThan(atLeast);
+}
 
-  beforeAll(async () => {
-    const host = createTestHost({ gpu: await openTestGpu(gpu) });
-    backend = await createWebGpu(host, { ...options, precision: 'f32', poison: true });
-    await backend.createCache(caches);
+describe('in Node', () => {
+  test.each(devices)('$gpu, $input.column', { timeout: 300_000 }, async ({ gpu, input }) => {
+    const column = `${gpu} ${input.column}`;
+    expectClean(await runSuite(await openTestGpu(gpu), { ...input, column }, table), 80);
   });
-  afterAll(() => backend.dispose());
+});
 
-  it.each(Object.entries(groups))('%s', async (group, cases: readonly Case[]) => {
-    const failures = await check(backend, `${gpu} ${name}`, cases, truth, table);
-    if (failures.length > 0 && group === 'chains') {
-      const first = cases.find((subject) => failures[0].includes(subject.name));
-      if (first) await locate(backend, first);
-    }
-    const more = failures.length > shown ? [`... and ${failures.length - shown} more`] : [];
-    expect([...failures.slice(0, shown), ...more].join('\n')).toBe('');
-  });
+const module = new URL('./suite.ts', import.meta.url);
+
+test('in Deno, on lavapipe', { timeout: 300_000 }, async () => {
+  const input: SuiteInput = { column: 'deno', options: { ...f32, variants: workgroup }, stride: 9 };
+  expectClean(await runInDeno<SuiteResult>(module, input, { timeout: 280_000 }), 50);
+});
+
+test('in Chromium, on SwiftShader', { timeout: 300_000 }, async () => {
+  const chromium = await openChromium(module);
+  try {
+    const input: SuiteInput = { column: 'chromium', options: { ...f32, variants: free }, stride: 9 };
+    expectClean(await chromium.run<SuiteResult>(input, 280_000), 50);
+  } finally {
+    await chromium.close();
+  }
 });
 
 afterAll(() => {

@@ -64,7 +64,8 @@ export class OpenDevice {
     this.#loss = new Promise((_, reject) => (this.#lose = reject));
     // Nobody may be waiting when it is lost.
     this.#loss.catch(() => undefined);
-    device.addEventListener('uncapturederror', this.#onError);
+    // Of the caller's device, errors may be the caller's own.
+    if (own) device.addEventListener('uncapturederror', this.#onError);
     void device.lost.then(({ reason, message }) => this.lose(`${reason}: ${message}`));
   }
 

@@ -27,9 +27,10 @@ import { Pipelines } from './pipelines.ts';
 import { Readback } from './readback.ts';
 import { Samplers } from './samplers.ts';
 import { assign, ScratchPool } from './scratch.ts';
-import { chooseVariants, type Chosen } from './select/choose.ts';
+import { chooseVariants, type Chosen, type Trial } from './select/choose.ts';
 import type { Selection } from './select/selection.ts';
 import { RUN_FIELDS, type KernelName, type Options } from './shader.ts';
+import { timePass } from './timing.ts';
 import { Weights } from './weights.ts';
 
 export interface WebGpuOptions extends GpuOptions {
@@ -59,7 +60,14 @@ const RUN_BYTES = structBytes(RUN_FIELDS);
 export async function createWebGpu(host: Host, options: WebGpuOptions = {}): Promise<WebGpuBackend> {
   const open = await openDevice(host, options);
   try {
-    return new WebGpuBackend(open, await chooseVariants(host, open, options), options);
+    const memory = new GpuMemory(open);
+    const pipelines = new Pipelines(open, memory);
+    const trial: Trial = (selection) => {
+      const chosen = { selection, choices: [], warnings: [] };
+      return new WebGpuBackend(open, chosen, { poison: true }, new GpuMemory(open), pipelines);
+    };
+    const chosen = await chooseVariants(host, open, options, trial);
+    return new WebGpuBackend(open, chosen, options, memory, pipelines);
   } catch (error) {
     open.dispose();
     throw error;
@@ -102,14 +110,21 @@ export class WebGpuBackend implements Backend {
   readonly #caches = new Map<number, { ref: KvCacheRef; k: GPUBuffer; v: GPUBuffer }>();
   #shared: Shared | null = null;
 
-  constructor(open: OpenDevice, chosen: Chosen, options: WebGpuOptions) {
+  /** `pipelines` may be shared by backends of one device. */
+  constructor(
+    open: OpenDevice,
+    chosen: Chosen,
+    options: WebGpuOptions,
+    memory: GpuMemory,
+    pipelines: Pipelines,
+  ) {
     this.open = open;
     this.selection = chosen.selection;
     this.warnings = chosen.warnings;
     this.#options = options;
-    this.#memory = new GpuMemory(open);
+    this.#memory = memory;
     this.#weights = new Weights(open, this.#memory, options.maxBinding);
-    this.#pipelines = new Pipelines(open, this.#memory);
+    this.#pipelines = pipelines;
     this.#scratch = new ScratchPool(this.#memory);
     this.#angles = new Angles(open, this.#memory);
     this.#samplers = new Samplers(open, this.#memory, this.#pipelines, this.#context());
@@ -180,6 +195,19 @@ export class WebGpuBackend implements Backend {
       times.push({ kernel, variant, options: asked, step: fused.steps[step].kind, ms });
     }
     return times;
+  }
+
+  /** Milliseconds of one run, without its inputs and outputs: the mean of `repeats` one after the other. */
+  async time(executable: Executable, options: RunOptions, repeats: number): Promise<number> {
+    const compiled = executable as Compiled;
+    const { pos = 0 } = options;
+    await this.#prepare(compiled, pos + compiled.rows);
+    this.#writeInputs(compiled, options);
+    this.#writeRun({ pos });
+    const ms = await timePass(this.open, (pass) => {
+      for (let i = 0; i < repeats; i++) compiled.parts.list.encode(pass, pos);
+    });
+    return ms / repeats;
   }
 
   async *decode(options: DecodeOptions): AsyncGenerator<number, void, undefined> {
@@ -259,6 +287,11 @@ export class WebGpuBackend implements Backend {
 
   async dispose(): Promise<void> {
     this.open.dispose();
+    this.free();
+  }
+
+  /** Frees what it made on the device, which stays open. */
+  free(): void {
     this.#memory.destroy();
   }
 
@@ -420,7 +453,7 @@ export class WebGpuBackend implements Backend {
   }
 }
 
-const NO_RUN = { pos: 0, step: 0, top_k: 0, top_p: 1, min_p: 0, temperature: 0, penalty: 1, draw: 0 };
+const NO_RUN = { pos: 0, top_k: 0, top_p: 1, min_p: 0, temperature: 0, penalty: 1, draw: 0 };
 
 function fieldsOfSampling({ temperature, topK, topP, minP, repetitionPenalty }: DecodeOptions['sampling']) {
   return { temperature, top_k: topK, top_p: topP, min_p: minP, penalty: repetitionPenalty };

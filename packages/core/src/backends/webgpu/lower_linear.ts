@@ -5,8 +5,9 @@ import type { Norm, Part, Step } from './fuse.ts';
 import { DUMMY, NONE, VECTORS, of, view, type Lowering } from './lowering.ts';
 import type { Arena, Matrix, Tile } from './weights.ts';
 
-/** From so many columns on, one row is cut into chunks: its rows of weights alone would not fill a GPU. */
+/** One row against few but long rows of weights is cut into chunks: the rows alone would not fill a GPU. */
 const SPLIT_K = 8192;
+const SPLIT_N = 1024;
 /** Columns of a chunk. */
 const CHUNK = 4096;
 /** Parts of one dispatch of linear_gemv_split. */
@@ -56,7 +57,7 @@ function lowerJob(l: Lowering, job: Job): void {
   const { gemvRows } = l.context.selection;
   const x = l.readable(job.x, y);
   const residual = job.residual && !sameView(job.residual, y) ? l.readable(job.residual, y) : job.residual;
-  if (rows === 1 && part.w.k >= SPLIT_K && !norm) return lowerLinears(l, [{ ...job, x, residual }]);
+  if (rows === 1 && part.w.k >= SPLIT_K && part.w.n <= SPLIT_N && !norm) return lowerLinears(l, [{ ...job, x, residual }]);
   const int8 =
     rows > gemvRows && l.context.selection.int8 && (matrix.format === 'q4' || matrix.format === 'q8');
   const rounded = int8 ? quantize(l, x) : null;

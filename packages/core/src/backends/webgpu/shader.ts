@@ -39,7 +39,6 @@ export const kernelNames = Object.keys(manifest) as KernelName[];
 /** What changes from run to run: one uniform of 32-bit fields for all kernels. */
 export const RUN_FIELDS = [
   'pos',
-  'step',
   'top_k',
   'top_p: f32',
   'min_p: f32',

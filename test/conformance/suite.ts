@@ -1,0 +1,104 @@
+/**
+ * The conformance cases on one WebGPU device, in whatever runtime this is imported: Node calls {@link runSuite}; Deno and a
+ * page call the default export, with their own `navigator.gpu`.
+ */
+import {
+  createWebGpu,
+  type WebGpuBackend,
+  type WebGpuOptions,
+} from '../../packages/core/src/backends/webgpu/index.ts';
+import type { Host } from '../../packages/core/src/host.ts';
+import { linearF16Tolerance, type Command } from '../../packages/core/src/ops/index.ts';
+import { memorySettings } from '../support/memory_settings.ts';
+import { allowed } from '../support/tolerance.ts';
+import { caches, type Case } from './case.ts';
+import { attentionCases } from './cases/attention.ts';
+import { chainCases } from './cases/chains.ts';
+import { elementwiseCases } from './cases/elementwise.ts';
+import { linearCases } from './cases/linear.ts';
+import { normCases } from './cases/norms.ts';
+import { windowCases } from './cases/windows.ts';
+import { check, ErrorTable, Truth } from './harness.ts';
+
+export interface SuiteInput {
+  /** Names the device in failures and in the table. */
+  readonly column: string;
+  readonly options: WebGpuOptions;
+  /** Of each group, every `stride`-th case from `first` on. */
+  readonly stride?: number;
+  readonly first?: number;
+}
+
+export interface SuiteResult {
+  readonly cases: number;
+  /** One text a failure, with seed and parameters. */
+  readonly failures: readonly string[];
+  readonly table: string;
+}
+
+const groups: Readonly<Record<string, () => Case[]>> = {
+  linear: linearCases,
+  norms: normCases,
+  attention: attentionCases,
+  elementwise: elementwiseCases,
+  windows: windowCases,
+  chains: chainCases,
+};
+
+export async function runSuite(gpu: GPU, input: SuiteInput, table = new ErrorTable()): Promise<SuiteResult> {
+  const { column, options, stride = 1, first = 0 } = input;
+  const backend = await createWebGpu(gpuHost(gpu), { ...options, poison: true });
+  try {
+    await backend.createCache(caches);
+    // x is rounded to int8 where the int8 kernels take it, and nowhere else.
+    const { int8, gemvRows } = backend.selection;
+    const truth = new Truth((linear) => int8 && linear.x.rows > gemvRows);
+    const failures: string[] = [];
+    let cases = 0;
+    for (const make of Object.values(groups)) {
+      const some = make().filter((_, i) => i % stride === first % stride);
+      cases += some.length;
+      failures.push(...(await check(backend, column, some, truth, table, limitFor(backend))));
+    }
+    return { cases, failures, table: table.toString() };
+  } finally {
+    await backend.dispose();
+  }
+}
+
+/** The op's tolerance; that of f16 products where they are taken. */
+function limitFor({ selection }: WebGpuBackend): (command: Command, pos: number) => number {
+  const halves = selection.variants.linear_gemm === 'tile_f16';
+  return (command, pos) => {
+    if (!halves || command.op !== 'linear' || command.x.rows <= selection.gemvRows)
+      return allowed(command, pos);
+    const { base, growth } = linearF16Tolerance;
+    return base + growth * Math.sqrt(command.w.k);
+  };
+}
+
+/** What the backend needs of a host: the GPU. */
+function gpuHost(gpu: GPU): Host {
+  const absent = (what: string) => () => Promise.reject(new Error(`the suite's host has no ${what}`));
+  return {
+    name: 'suite',
+    hardwareConcurrency: 1,
+    sharedMemory: false,
+    openModel: absent('models'),
+    readImage: absent('images'),
+    decodeImage: absent('images'),
+    readKernels: absent('WASM'),
+    spawnWorker: () => {
+      throw new Error("the suite's host has no threads");
+    },
+    openGpu: async () => gpu,
+    settings: memorySettings(),
+  };
+}
+
+/** @param input see {@link SuiteInput}. */
+export default async function run(input: SuiteInput): Promise<SuiteResult> {
+  const { gpu } = navigator as { gpu?: GPU };
+  if (!gpu) throw new Error('there is no navigator.gpu');
+  return runSuite(gpu, input);
+}
