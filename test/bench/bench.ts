@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: the kernels and the demo model. `npm run bench -- --shape qwen2-0.5b|tinyllama-1.1b|vit-l-336`: a whole
- * model of random weights. Any other option goes to the kernels' bench.
+ * model of random weights. `npm run bench -- --device webgpu`: the GPU's benches, see gpu.ts for their options. Any other
+ * option goes to the kernels' bench.
  */
 import { parseArgs } from 'node:util';
 import { benchModel } from './model.ts';
@@ -8,6 +9,7 @@ import { shapeNames, type ShapeName } from './model_shapes.ts';
 
 const { values } = parseArgs({
   options: {
+    device: { type: 'string', default: 'wasm' },
     shape: { type: 'string' },
     threads: { type: 'string' },
     repeats: { type: 'string', default: '3' },
@@ -17,7 +19,13 @@ const { values } = parseArgs({
   strict: false,
 });
 
-if (values.shape === undefined) {
+if (values.device === 'webgpu') {
+  const { benchGpu } = await import('./gpu.ts');
+  // A GPU object that is held keeps the process alive.
+  process.exit((await benchGpu(process.argv.slice(2))) ? 0 : 1);
+} else if (values.device !== 'wasm') {
+  fail('--device is wasm or webgpu');
+} else if (values.shape === undefined) {
   // It reads its options itself, and measures when it is imported.
   await import('./kernels.ts');
   const { benchDemo } = await import('./model_demo.ts').catch((cause: unknown) => {

@@ -6,13 +6,13 @@ import {
   type WasmBackend,
 } from '../../packages/core/src/backends/wasm/index.ts';
 import type { TextConfig } from '../../packages/core/src/models/config.ts';
-import { llamaEmbed, llamaLayers, llamaLogits } from '../../packages/core/src/models/llm/llama.ts';
-import { clip } from '../../packages/core/src/models/vision/clip.ts';
-import { copy, Recorder, rowsOf, type Program } from '../../packages/core/src/ops/index.ts';
+import type { Program } from '../../packages/core/src/ops/index.ts';
 import { createTestHost } from '../support/host.ts';
 import { Random } from '../support/random.ts';
+import { recordText, recordVision } from './model_programs.ts';
 import { imageTokens, llamaCpp, shapes, type ShapeName, type VisionShape } from './model_shapes.ts';
 import { randomWeight } from './model_weights.ts';
+import { columns } from './table.ts';
 
 /** Tokens that are timed, after the warm-up that lets the engine optimise the kernels. */
 const timedTokens = 16;
@@ -41,6 +41,7 @@ export interface BenchOptions {
 export async function benchModel(name: ShapeName, options: BenchOptions = {}): Promise<Figure[]> {
   const { threads: threadCounts = [1, 2], repeats = 3, variant } = options;
   const shape = shapes[name];
+  if (shape.kind === 'llava') throw new Error(`${name} is measured with --device webgpu alone`);
   const figures: Figure[] = [];
   for (const threads of threadCounts) {
     const backend = await createWasm(createTestHost(), { threads, variant });
@@ -128,24 +129,6 @@ async function vision(
   return [{ what: 'one image', unit: 's', threads, rate: false, ours: ms / 1000, theirs }];
 }
 
-/** Ids to the logits of the last row. */
-function recordText(config: TextConfig, rows: number): Program {
-  const r = new Recorder(`${rows} tokens`);
-  const ids = r.input('ids', rows, 1, 'u32');
-  const x = r.tensor('embeddings', rows, config.width);
-  llamaEmbed(r, config, ids, x);
-  llamaLogits(r, config, rowsOf(llamaLayers(r, config, x), rows - 1, 1));
-  return r.finish();
-}
-
-function recordVision({ vision: config, featureLayer }: VisionShape): Program {
-  const r = new Recorder('vision');
-  const pixels = r.input('pixels', 1, config.channels * config.imageSize ** 2);
-  const features = clip(r, config, featureLayer, pixels);
-  copy(r, features, r.output('features', features.rows, features.cols));
-  return r.finish();
-}
-
 async function load(backend: WasmBackend, program: Program): Promise<void> {
   for (const ref of program.weights) await backend.loadWeight(randomWeight(ref));
 }
@@ -185,18 +168,7 @@ function print(name: ShapeName, figures: readonly Figure[]): void {
     theirs === undefined ? '-' : `${theirs} ${unit}`,
     theirs === undefined ? '-' : `${(rate ? ours / theirs : theirs / ours).toFixed(2)}x`,
   ]);
-  const table = [[name, 'threads', 'ours (WASM, q4)', 'llama.cpp (native)', 'speed'], ...lines];
-  const widths = table[0].map((_, i) => Math.max(...table.map((line) => line[i].length)));
-  console.log(
-    table
-      .map((line) =>
-        line
-          .map((cell, i) => cell.padEnd(widths[i]))
-          .join('  ')
-          .trimEnd(),
-      )
-      .join('\n'),
-  );
+  console.log(columns([[name, 'threads', 'ours (WASM, q4)', 'llama.cpp (native)', 'speed'], ...lines]));
 }
 
 function megabytes(bytes: number): string {

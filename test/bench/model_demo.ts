@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { modelUrl } from '@llava-sp/demo-model';
 import { load } from '@llava-sp/node';
+import { columns } from './table.ts';
 
 const picture = fileURLToPath(new URL('../../examples/images/scene.png', import.meta.url));
 
@@ -37,17 +38,7 @@ export async function benchDemo(threadCounts: readonly number[] = [1, 2], repeat
       await model.dispose();
     }
   }
-  const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
-  console.log(
-    lines
-      .map((line) =>
-        line
-          .map((cell, i) => cell.padEnd(widths[i]))
-          .join('  ')
-          .trimEnd(),
-      )
-      .join('\n'),
-  );
+  console.log(columns(lines));
 }
 
 /** A question on a picture the model has not seen: raw pixels that differ from run to run. */

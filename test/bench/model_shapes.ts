@@ -1,4 +1,4 @@
-import type { TextConfig, VisionConfig } from '../../packages/core/src/models/config.ts';
+import type { ModelConfig, TextConfig, VisionConfig } from '../../packages/core/src/models/config.ts';
 
 export interface TextShape {
   readonly kind: 'text';
@@ -12,12 +12,59 @@ export interface VisionShape {
   readonly featureLayer: number;
 }
 
+/** A whole model, as the pipeline runs it. */
+export interface LlavaShape {
+  readonly kind: 'llava';
+  readonly config: ModelConfig;
+}
+
 /** Tokens of an image (6 + 576), and of the context that decode is measured at. */
 export const imageTokens = 582;
 
 const text = (shape: Omit<TextConfig, 'type' | 'context' | 'bos' | 'eos' | 'eps'>): TextShape => ({
   kind: 'text',
   text: { type: 'llama', context: 1024, bos: null, eos: [], eps: 1e-6, ...shape },
+});
+
+const clipL336: VisionConfig = {
+  type: 'clip',
+  width: 1024,
+  mlp: 4096,
+  layers: 24,
+  heads: 16,
+  channels: 3,
+  imageSize: 336,
+  patch: 14,
+  grid: 24,
+  act: 'quick_gelu',
+  eps: 1e-5,
+};
+
+/** The published LLaVA-SP: six covering kernels, and the fine features that they ask. */
+const llavaSp = (
+  vision: VisionConfig,
+  text: TextConfig,
+  features: number,
+  detail: { kernel: number; positions: number },
+): LlavaShape => ({
+  kind: 'llava',
+  config: {
+    architecture: 'LlavaSpForConditionalGeneration',
+    imageToken: 0,
+    visionFeatureLayer: -2,
+    imageAspectRatio: 'pad',
+    projectorAct: 'gelu',
+    vision,
+    text,
+    spatial: {
+      type: 'cropping',
+      tokens: 6,
+      features,
+      kernels: Array.from({ length: 6 }, (_, i) => (vision.grid * (i + 1)) / 6),
+      detail: { ...detail, stride: 2 },
+    },
+    quantization: null,
+  },
 });
 
 /** The shapes that are benchmarked; the weights are random. */
@@ -46,24 +93,44 @@ export const shapes = {
     tied: false,
     attentionBias: false,
   }),
-  'vit-l-336': {
-    kind: 'vision',
-    featureLayer: -2,
-    vision: {
-      type: 'clip',
-      width: 1024,
-      mlp: 4096,
-      layers: 24,
-      heads: 16,
-      channels: 3,
-      imageSize: 336,
-      patch: 14,
-      grid: 24,
-      act: 'quick_gelu',
-      eps: 1e-5,
-    },
-  },
-} as const satisfies Record<string, TextShape | VisionShape>;
+  'vit-l-336': { kind: 'vision', featureLayer: -2, vision: clipL336 },
+  // Vicuna-7B; S = 512 and a detail kernel of 16 as published.
+  'llava-sp-7b': llavaSp(
+    clipL336,
+    text({
+      width: 4096,
+      mlp: 11_008,
+      layers: 32,
+      heads: 32,
+      kvHeads: 32,
+      headDim: 128,
+      vocab: 32_000,
+      ropeTheta: 1e4,
+      tied: false,
+      attentionBias: false,
+    }).text,
+    512,
+    { kernel: 16, positions: 25 },
+  ),
+  // Small enough for any machine: it shows that a bench works, not how fast a model is.
+  'tiny-llava-sp': llavaSp(
+    { ...clipL336, width: 64, mlp: 128, layers: 3, heads: 2, imageSize: 48, patch: 4, grid: 12 },
+    text({
+      width: 128,
+      mlp: 192,
+      layers: 2,
+      heads: 4,
+      kvHeads: 2,
+      headDim: 32,
+      vocab: 512,
+      ropeTheta: 1e4,
+      tied: true,
+      attentionBias: false,
+    }).text,
+    64,
+    { kernel: 8, positions: 9 },
+  ),
+} as const satisfies Record<string, TextShape | VisionShape | LlavaShape>;
 
 export type ShapeName = keyof typeof shapes;
 export const shapeNames = Object.keys(shapes) as ShapeName[];

@@ -1,9 +1,10 @@
-import type { StoredWeight } from '../../packages/core/src/backend/index.ts';
+import type { StoredWeight, WeightFormat } from '../../packages/core/src/backend/index.ts';
 import type { WeightRef } from '../../packages/core/src/ops/index.ts';
 import { Random } from '../support/random.ts';
 import { toF16 } from '../support/weights.ts';
 
-const group = 64;
+/** Values that share a scale and a bias. */
+export const GROUP = 64;
 
 /** Random words that every weight's codes are cut from: what they are changes nothing about speed. */
 const noise = Uint32Array.from({ length: 1 << 16 }, (_, i) => new Random(i).bits());
@@ -13,52 +14,68 @@ const noise = Uint32Array.from({ length: 1 << 16 }, (_, i) => new Random(i).bits
  * 64 where k allows it, else f16, sized so that activations stay near one; vectors are one half.
  */
 export function randomWeight(ref: WeightRef): StoredWeight {
-  if (ref.kind === 'vector') return plain(ref, 'f32');
-  return ref.k % group === 0 ? quantized(ref) : plain(ref, 'f16');
+  if (ref.kind === 'matrix') return randomMatrix(ref, ref.k % GROUP === 0 ? 'q4' : 'f16');
+  const readRows = async (begin: number, end: number) => ({
+    values: bytesOf(new Float32Array(end - begin).fill(0.5)),
+  });
+  return { ref, format: 'f32', dtype: 'F32', group: 0, readRows };
 }
 
-function quantized(ref: WeightRef): StoredWeight {
-  // Uniform codes 0..15 have the standard deviation 4.6.
-  const scale = 1 / (4.6 * Math.sqrt(ref.k));
+/** A random matrix in any format; for q8 and q4, k is a multiple of {@link GROUP}. */
+export function randomMatrix(ref: WeightRef, format: WeightFormat): StoredWeight {
+  const size = 1 / Math.sqrt(ref.k);
+  if (format === 'f16' || format === 'f32') {
+    const pattern =
+      format === 'f16'
+        ? Uint16Array.from(noise, (bits) => toF16(bits & 1 ? size : -size))
+        : Float32Array.from(noise, (bits) => (bits & 1 ? size : -size));
+    const bytes = bytesOf(pattern);
+    const readRows = async (begin: number, end: number) => ({
+      values: repeated(bytes, (end - begin) * ref.k * pattern.BYTES_PER_ELEMENT),
+    });
+    return { ref, format, dtype: format === 'f16' ? 'F16' : 'F32', group: 0, readRows };
+  }
+  // Uniform codes 0..15 have the standard deviation 4.6, and 0..255 one of 74.
+  const [perWord, deviation, middle] = format === 'q4' ? [8, 4.6, 7.5] : [4, 74, 127.5];
+  const scale = size / deviation;
   const filled = (rows: number, value: number) =>
-    new Uint8Array(new Uint16Array((rows * ref.k) / group).fill(toF16(value)).buffer);
+    bytesOf(new Uint16Array((rows * ref.k) / GROUP).fill(toF16(value)));
   return {
     ref,
-    format: 'q4',
+    format,
     dtype: 'F16',
-    group,
+    group: GROUP,
     readRows: async (begin, end) => ({
-      values: words(((end - begin) * ref.k) / 8, begin),
+      values: words(((end - begin) * ref.k) / perWord, begin),
       scales: filled(end - begin, scale),
-      biases: filled(end - begin, -7.5 * scale),
+      biases: filled(end - begin, -middle * scale),
     }),
   };
 }
 
-function plain(ref: WeightRef, format: 'f32' | 'f16'): StoredWeight {
-  const sign = (i: number) => (noise[i % noise.length] & 1 ? 1 : -1);
-  const half = (i: number) => toF16(sign(i) / Math.sqrt(ref.k));
-  return {
-    ref,
-    format,
-    dtype: format === 'f32' ? 'F32' : 'F16',
-    group: 0,
-    readRows: async (begin, end) => {
-      const count = (end - begin) * ref.k;
-      const values =
-        format === 'f32'
-          ? new Float32Array(count).fill(0.5)
-          : Uint16Array.from({ length: count }, (_, i) => half(i));
-      return { values: new Uint8Array(values.buffer) };
-    },
-  };
+/** Values of standard deviation one, of both signs, made fast. */
+export function noiseValues(count: number): Float32Array {
+  const pattern = new Random(1).normals(1 << 12);
+  return new Float32Array(repeated(bytesOf(pattern), count * 4).buffer);
 }
 
 function words(count: number, seed: number): Uint8Array {
   const out = new Uint32Array(count);
-  for (let at = 0; at < count; at += noise.length) {
+  for (let at = 0; at < count;) {
     const from = (seed * 7919 + at) % (noise.length >> 1);
-    out.set(noise.subarray(from, from + Math.min(count - at, noise.length - from)), at);
+    const part = noise.subarray(from, from + count - at);
+    out.set(part, at);
+    at += part.length;
   }
-  return new Uint8Array(out.buffer);
+  return bytesOf(out);
+}
+
+function repeated(pattern: Uint8Array, length: number): Uint8Array {
+  const out = new Uint8Array(length);
+  for (let at = 0; at < length; at += pattern.length) out.set(pattern.subarray(0, length - at), at);
+  return out;
+}
+
+function bytesOf(array: Float32Array | Uint16Array | Uint32Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
