@@ -2,9 +2,10 @@
 // CAUSAL: k, v are the cache, and row r sees the positions 0..run.pos + r; otherwise k, v [rows, kv_heads * head_dim], and
 // every row sees all. The softmax runs in f32 with a running maximum: scores are never stored beyond a few keys.
 // Dispatch (ceil(rows / QUERIES), heads). head_dim <= DIM.
-// tile: K and V go through workgroup memory (16 KiB) in tiles of KEYS positions; WG / QUERIES invocations share a query,
-// each with its own keys, maximum and sum, and join at the end. For adapters with fast workgroup memory.
-// row: two queries an invocation, four keys at a time, no barrier: where invocations are lanes of a CPU.
+// tile: matrix products in workgroup memory (14.5 KiB), 32 queries by 32 keys by slices of 32 columns, 16 sums an
+// invocation: for adapters with fast workgroup memory.
+// row: four queries an invocation against eight keys or columns at a time, no barrier: for adapters that run invocations
+// as lanes of a CPU. Sums wait in y.
 #include "shared/softmax.wgsl"
 
 // How many keys the query of `row` sees.
@@ -17,222 +18,227 @@ fn visible(row: u32) -> u32 {
 }
 
 #if SHAPE == tile
-const VECS: u32 = DIM / 4u;
-const SPLIT: u32 = WG / QUERIES;
-const KEYS: u32 = 2048u / DIM;
-// K, then V, [KEYS, VECS] each; at the end what the invocations of a query join.
-var<workgroup> tile: array<vec4<f32>, 2 * KEYS * VECS>;
+// Positions of a tile, and columns of a slice of one.
+const KEYS: u32 = 32u;
+const SLICE: u32 = 32u;
+// Columns are rows here, of 8 vectors and one of padding, so that neighbours write to different banks.
+const LD: u32 = 9u;
+// [column of a slice, query]
+var<workgroup> q_tile: array<vec4<f32>, SLICE * LD>;
+// [column, key]; then a slice of the values, [key, column].
+var<workgroup> kv_tile: array<vec4<f32>, SLICE * LD>;
+// e^(score - largest), [key, query]
+var<workgroup> shares: array<vec4<f32>, KEYS * LD>;
+// What the 8 invocations of 4 queries join.
+var<workgroup> parts: array<vec4<f32>, WG>;
 
-// Columns 4 * d.. of one head of a row, zero past head_dim.
-fn load_q(at: u32, d: u32) -> vec4<f32> {
-  var value = vec4<f32>(0.0);
-  for (var c = 0u; c < 4u; c++) {
-    if 4u * d + c < p.head_dim {
-      value[c] = q[at + 4u * d + c];
-    }
-  }
-  return value;
-}
-
+// Invocation (tx, ty) of the 8 x 8 has the queries 4 ty..4 ty + 3: for them the scores of the keys 4 tx..4 tx + 3 of a
+// tile, and the columns 4 tx..4 tx + 3 of each slice of the result.
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let query = lid % QUERIES;
-  let split = lid / QUERIES;
-  let head = wid.y;
-  let kv_column = head * p.kv_heads / p.heads * p.head_dim;
-  // Queries past the end compute the last one again.
-  let row = min(wid.x * QUERIES + query, p.rows - 1u);
-  let keys = visible(min(wid.x * QUERIES + QUERIES, p.rows) - 1u);
-  let limit = visible(row);
-
-  var queries: array<vec4<f32>, VECS>;
-  var sums: array<vec4<f32>, VECS>;
-  for (var d = 0u; d < VECS; d++) {
-    queries[d] = load_q(p.q_offset + row * p.q_ld + head * p.head_dim, d) * p.scale;
-    sums[d] = vec4<f32>(0.0);
-  }
-  var largest = LOWEST;
-  var total = 0.0;
+  let tx = lid % 8u;
+  let ty = lid / 8u;
+  let head = wid.y * p.head_dim;
+  let kv_column = wid.y * p.kv_heads / p.heads * p.head_dim;
+  let first_row = wid.x * QUERIES;
+  let row = first_row + 4u * ty;
+  let last_row = p.rows - 1u;
+  let limit = vec4<u32>(
+    visible(min(row, last_row)),
+    visible(min(row + 1u, last_row)),
+    visible(min(row + 2u, last_row)),
+    visible(min(row + 3u, last_row)),
+  );
+  let keys = visible(min(first_row + QUERIES - 1u, last_row));
+  // Per slice a matrix [column, query].
+  var sums: array<mat4x4<f32>, DIM / SLICE>;
+  var largest = vec4<f32>(LOWEST);
+  var total = vec4<f32>(0.0);
 
   for (var first = 0u; first < keys; first += KEYS) {
-    workgroupBarrier();
-    for (var i = lid; i < KEYS * VECS; i += WG) {
-      let key = first + i / VECS;
-      var key_value = vec4<f32>(0.0);
-      var value = vec4<f32>(0.0);
-      for (var c = 0u; c < 4u; c++) {
-        let column = i % VECS * 4u + c;
-        if key < keys && column < p.head_dim {
-          key_value[c] = k[p.k_offset + key * p.k_ld + kv_column + column];
-          value[c] = v[p.v_offset + key * p.v_ld + kv_column + column];
+    var scores = mat4x4<f32>();
+    for (var c = 0u; c < p.head_dim; c += SLICE) {
+      let width = min(SLICE, p.head_dim - c);
+      workgroupBarrier();
+      for (var i = lid; i < SLICE * 8u; i += WG) {
+        let column = i % SLICE;
+        let group = i / SLICE * 4u;
+        if column < width {
+          // Rows past the end are the last again: such queries are not written, and such keys not seen.
+          let rows = min(vec4<u32>(first_row + group) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last_row));
+          let at_q = p.q_offset + head + c + column + rows * p.q_ld;
+          q_tile[column * LD + group / 4u] = vec4<f32>(q[at_q.x], q[at_q.y], q[at_q.z], q[at_q.w]);
+          let places = min(vec4<u32>(first + group) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(keys - 1u));
+          let at_k = p.k_offset + kv_column + c + column + places * p.k_ld;
+          kv_tile[column * LD + group / 4u] = vec4<f32>(k[at_k.x], k[at_k.y], k[at_k.z], k[at_k.w]);
         }
       }
-      tile[i] = key_value;
-      tile[KEYS * VECS + i] = value;
+      workgroupBarrier();
+      for (var column = 0u; column < width; column++) {
+        let queries = q_tile[column * LD + ty];
+        let key = kv_tile[column * LD + tx];
+        scores += mat4x4<f32>(queries * key.x, queries * key.y, queries * key.z, queries * key.w);
+      }
     }
+
+    let place = vec4<u32>(first + 4u * tx);
+    let seen_0 = place < limit;
+    let seen_1 = place + 1u < limit;
+    let seen_2 = place + 2u < limit;
+    let seen_3 = place + 3u < limit;
+    let lowest = vec4<f32>(LOWEST);
+    let score_0 = select(lowest, scores[0] * p.scale, seen_0);
+    let score_1 = select(lowest, scores[1] * p.scale, seen_1);
+    let score_2 = select(lowest, scores[2] * p.scale, seen_2);
+    let score_3 = select(lowest, scores[3] * p.scale, seen_3);
+    parts[lid] = max(max(score_0, score_1), max(score_2, score_3));
     workgroupBarrier();
-    for (var j = split * 4u; j < KEYS; j += SPLIT * 4u) {
-      let at = j * VECS;
-      var scores = vec4<f32>(0.0);
-      for (var d = 0u; d < VECS; d++) {
-        let one = queries[d];
-        scores += vec4<f32>(
-          dot(one, tile[at + d]),
-          dot(one, tile[at + VECS + d]),
-          dot(one, tile[at + 2u * VECS + d]),
-          dot(one, tile[at + 3u * VECS + d]),
-        );
+    var above = largest;
+    for (var i = 0u; i < 8u; i++) {
+      above = max(above, parts[ty * 8u + i]);
+    }
+    let none = vec4<f32>(0.0);
+    let share_0 = select(none, exp_below4(score_0 - above), seen_0);
+    let share_1 = select(none, exp_below4(score_1 - above), seen_1);
+    let share_2 = select(none, exp_below4(score_2 - above), seen_2);
+    let share_3 = select(none, exp_below4(score_3 - above), seen_3);
+    shares[4u * tx * LD + ty] = share_0;
+    shares[(4u * tx + 1u) * LD + ty] = share_1;
+    shares[(4u * tx + 2u) * LD + ty] = share_2;
+    shares[(4u * tx + 3u) * LD + ty] = share_3;
+    let shrink = exp_below4(largest - above);
+    largest = above;
+    // Of this invocation's keys alone, until the end.
+    total = total * shrink + ((share_0 + share_1) + (share_2 + share_3));
+
+    let count = min(KEYS, keys - first);
+    for (var slice = 0u; slice < DIM / SLICE; slice++) {
+      let c = slice * SLICE;
+      workgroupBarrier();
+      for (var i = lid; i < KEYS * 8u; i += WG) {
+        let columns = min(vec4<u32>(c + i % 8u * 4u) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(p.head_dim - 1u));
+        let at = p.v_offset + min(first + i / 8u, keys - 1u) * p.v_ld + kv_column + columns;
+        kv_tile[i] = vec4<f32>(v[at.x], v[at.y], v[at.z], v[at.w]);
       }
-      let seen = vec4<u32>(first + j) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(limit);
-      scores = select(vec4<f32>(LOWEST), scores, seen);
-      let above = max(largest, max_of4(scores));
-      let shares = select(vec4<f32>(0.0), exp_below4(scores - above), seen);
-      let shrink = exp_below(largest - above);
-      largest = above;
-      total = total * shrink + sum_of4(shares);
-      let values = KEYS * VECS + at;
-      for (var d = 0u; d < VECS; d++) {
-        sums[d] = sums[d] * shrink
-          + shares.x * tile[values + d]
-          + shares.y * tile[values + VECS + d]
-          + shares.z * tile[values + 2u * VECS + d]
-          + shares.w * tile[values + 3u * VECS + d];
+      workgroupBarrier();
+      var sum = mat4x4<f32>(
+        sums[slice][0] * shrink,
+        sums[slice][1] * shrink,
+        sums[slice][2] * shrink,
+        sums[slice][3] * shrink,
+      );
+      for (var key = 0u; key < count; key++) {
+        let share = shares[key * LD + ty];
+        let value = kv_tile[key * 8u + tx];
+        sum += mat4x4<f32>(share * value.x, share * value.y, share * value.z, share * value.w);
       }
+      sums[slice] = sum;
     }
   }
 
   workgroupBarrier();
-  tile[lid] = vec4<f32>(largest, total, 0.0, 0.0);
+  parts[lid] = total;
   workgroupBarrier();
-  var above = LOWEST;
-  for (var s = 0u; s < SPLIT; s++) {
-    above = max(above, tile[s * QUERIES + query].x);
+  total = vec4<f32>(0.0);
+  for (var i = 0u; i < 8u; i++) {
+    total += parts[ty * 8u + i];
   }
-  var all = 0.0;
-  for (var s = 0u; s < SPLIT; s++) {
-    let other = tile[s * QUERIES + query];
-    all += other.y * exp_below(other.x - above);
-  }
-  let part = exp_below(largest - above) / all;
-  // Four vectors of a query at a time: [SPLIT, 4, QUERIES].
-  for (var piece = 0u; piece < VECS; piece += 4u) {
-    workgroupBarrier();
-    for (var i = 0u; i < 4u; i++) {
-      tile[(split * 4u + i) * QUERIES + query] = sums[piece + i] * part;
-    }
-    workgroupBarrier();
-    for (var i = lid; i < QUERIES * 4u; i += WG) {
-      let to_row = wid.x * QUERIES + i / 4u;
-      var value = vec4<f32>(0.0);
-      for (var s = 0u; s < SPLIT; s++) {
-        value += tile[(s * 4u + i % 4u) * QUERIES + i / 4u];
-      }
-      for (var c = 0u; c < 4u; c++) {
-        let column = (piece + i % 4u) * 4u + c;
-        if to_row < p.rows && column < p.head_dim {
-          y[p.y_offset + to_row * p.y_ld + head * p.head_dim + column] = value[c];
-        }
+  for (var slice = 0u; slice < DIM / SLICE; slice++) {
+    // A copy: indexed by a variable, the whole array would leave the registers.
+    var result = sums[slice];
+    let first_column = slice * SLICE + 4u * tx;
+    let end = min(first_column + 4u, p.head_dim);
+    for (var column = first_column; column < end; column++) {
+      let values = result[column - first_column] / total;
+      for (var r = row; r < min(row + 4u, p.rows); r++) {
+        y[p.y_offset + r * p.y_ld + head + column] = values[r - row];
       }
     }
   }
 }
 #else
-const VECS: u32 = DIM / 4u;
-
-fn q4(at: u32) -> vec4<f32> {
-  return vec4<f32>(q[at], q[at + 1u], q[at + 2u], q[at + 3u]);
-}
-
-fn k4(at: u32) -> vec4<f32> {
-  return vec4<f32>(k[at], k[at + 1u], k[at + 2u], k[at + 3u]);
-}
-
-fn v4(at: u32) -> vec4<f32> {
-  return vec4<f32>(v[at], v[at + 1u], v[at + 2u], v[at + 3u]);
-}
+const KEYS: u32 = 64u;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let row_a = wid.x * QUERIES + lid * 2u;
-  if row_a >= p.rows {
+  let row = wid.x * QUERIES + lid * 4u;
+  if row >= p.rows {
     return;
   }
-  // Past the last row the second query is the first again.
-  let row_b = min(row_a + 1u, p.rows - 1u);
+  const STEPS = vec4<u32>(0u, 1u, 2u, 3u);
+  // Queries past the last row are the last again.
+  let rows = min(row + STEPS, vec4<u32>(p.rows - 1u));
   let head = wid.y * p.head_dim;
   let kv_column = wid.y * p.kv_heads / p.heads * p.head_dim;
-  let limit_a = visible(row_a);
-  let limit_b = visible(row_b);
-  let whole = p.head_dim / 4u;
-  // Columns past the last whole vector; their places in it stay zero.
-  let rest = p.head_dim % 4u;
+  let keys = visible(rows.w);
+  let limit = vec4<u32>(visible(rows.x), visible(rows.y), visible(rows.z), keys);
+  let at_q = p.q_offset + rows * p.q_ld + head;
+  let at_y = p.y_offset + rows * p.y_ld + head;
+  // Of a block of keys, for the four queries: scores, then e^(score - largest).
+  var shares: array<vec4<f32>, KEYS>;
+  var largest = vec4<f32>(LOWEST);
+  var total = vec4<f32>(0.0);
 
-  var query_a: array<vec4<f32>, VECS>;
-  var query_b: array<vec4<f32>, VECS>;
-  var sums_a: array<vec4<f32>, VECS>;
-  var sums_b: array<vec4<f32>, VECS>;
-  let from_a = p.q_offset + row_a * p.q_ld + head;
-  let from_b = p.q_offset + row_b * p.q_ld + head;
-  for (var d = 0u; d < whole; d++) {
-    query_a[d] = q4(from_a + 4u * d) * p.scale;
-    query_b[d] = q4(from_b + 4u * d) * p.scale;
-  }
-  for (var c = 0u; c < rest; c++) {
-    query_a[whole][c] = q[from_a + 4u * whole + c] * p.scale;
-    query_b[whole][c] = q[from_b + 4u * whole + c] * p.scale;
-  }
-  var largest = vec2<f32>(LOWEST);
-  var total = vec2<f32>(0.0);
-
-  for (var first = 0u; first < limit_b; first += 4u) {
-    // Keys past the last one are the last again, with a share of 0.
-    let key = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(limit_b - 1u));
-    let at_k = p.k_offset + key * p.k_ld + kv_column;
-    let at_v = p.v_offset + key * p.v_ld + kv_column;
-    var scores_a = vec4<f32>(0.0);
-    var scores_b = vec4<f32>(0.0);
-    for (var d = 0u; d < whole; d++) {
-      let keys = mat4x4<f32>(k4(at_k.x + 4u * d), k4(at_k.y + 4u * d), k4(at_k.z + 4u * d), k4(at_k.w + 4u * d));
-      scores_a += query_a[d] * keys;
-      scores_b += query_b[d] * keys;
+  for (var first = 0u; first < keys; first += KEYS) {
+    let count = min(KEYS, keys - first);
+    var above = largest;
+    for (var j = 0u; j < count; j += 8u) {
+      // Keys past the last one are the last again; no query sees them.
+      let low = first + j + STEPS;
+      let high = low + 4u;
+      let at_low = p.k_offset + kv_column + min(low, vec4<u32>(keys - 1u)) * p.k_ld;
+      let at_high = p.k_offset + kv_column + min(high, vec4<u32>(keys - 1u)) * p.k_ld;
+      var a = mat4x4<f32>();
+      var b = mat4x4<f32>();
+      for (var c = 0u; c < p.head_dim; c++) {
+        let one = vec4<f32>(q[at_q.x + c], q[at_q.y + c], q[at_q.z + c], q[at_q.w + c]);
+        a += mat4x4<f32>(one * k[at_low.x + c], one * k[at_low.y + c], one * k[at_low.z + c], one * k[at_low.w + c]);
+        b += mat4x4<f32>(one * k[at_high.x + c], one * k[at_high.y + c], one * k[at_high.z + c], one * k[at_high.w + c]);
+      }
+      var scores = array<vec4<f32>, 8>(a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]);
+      let end = min(j + 8u, count);
+      for (var i = j; i < end; i++) {
+        let score = select(vec4<f32>(LOWEST), scores[i - j] * p.scale, vec4<u32>(first + i) < limit);
+        shares[i] = score;
+        above = max(above, score);
+      }
     }
-    for (var c = 4u * whole; c < p.head_dim; c++) {
-      let column = vec4<f32>(k[at_k.x + c], k[at_k.y + c], k[at_k.z + c], k[at_k.w + c]);
-      scores_a += query_a[whole][c % 4u] * column;
-      scores_b += query_b[whole][c % 4u] * column;
-    }
-    let place = vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u);
-    let seen_a = place < vec4<u32>(limit_a);
-    let seen_b = place < vec4<u32>(limit_b);
-    scores_a = select(vec4<f32>(LOWEST), scores_a, seen_a);
-    scores_b = select(vec4<f32>(LOWEST), scores_b, seen_b);
-    let above = max(largest, vec2<f32>(max_of4(scores_a), max_of4(scores_b)));
-    let shares_a = select(vec4<f32>(0.0), exp_below4(scores_a - above.x), seen_a);
-    let shares_b = select(vec4<f32>(0.0), exp_below4(scores_b - above.y), seen_b);
-    let shrink = exp(max(largest - above, vec2<f32>(-100.0)));
+    let shrink = exp_below4(largest - above);
     largest = above;
-    total = total * shrink + vec2<f32>(sum_of4(shares_a), sum_of4(shares_b));
-    for (var d = 0u; d < whole; d++) {
-      let values = mat4x4<f32>(v4(at_v.x + 4u * d), v4(at_v.y + 4u * d), v4(at_v.z + 4u * d), v4(at_v.w + 4u * d));
-      sums_a[d] = sums_a[d] * shrink.x + values * shares_a;
-      sums_b[d] = sums_b[d] * shrink.y + values * shares_b;
+    total *= shrink;
+    for (var j = 0u; j < count; j++) {
+      let share = select(vec4<f32>(0.0), exp_below4(shares[j] - above), vec4<u32>(first + j) < limit);
+      shares[j] = share;
+      total += share;
     }
-    for (var c = 4u * whole; c < p.head_dim; c++) {
-      let column = vec4<f32>(v[at_v.x + c], v[at_v.y + c], v[at_v.z + c], v[at_v.w + c]);
-      sums_a[whole][c % 4u] = sums_a[whole][c % 4u] * shrink.x + dot(column, shares_a);
-      sums_b[whole][c % 4u] = sums_b[whole][c % 4u] * shrink.y + dot(column, shares_b);
-    }
-  }
-
-  let inverse = 1.0 / total;
-  let to_a = p.y_offset + row_a * p.y_ld + head;
-  let to_b = p.y_offset + row_b * p.y_ld + head;
-  for (var c = 0u; c < p.head_dim; c++) {
-    y[to_a + c] = sums_a[c / 4u][c % 4u] * inverse.x;
-  }
-  if row_b != row_a {
-    for (var c = 0u; c < p.head_dim; c++) {
-      y[to_b + c] = sums_b[c / 4u][c % 4u] * inverse.y;
+    // What the blocks before came to waits in y.
+    let divisor = select(vec4<f32>(1.0), total, first + count == keys);
+    for (var c = 0u; c < p.head_dim; c += 8u) {
+      let at = p.v_offset + first * p.v_ld + kv_column;
+      // Columns past the last one are the last again, and not written.
+      let low = at + min(c + STEPS, vec4<u32>(p.head_dim - 1u));
+      let high = at + min(c + 4u + STEPS, vec4<u32>(p.head_dim - 1u));
+      var a = mat4x4<f32>();
+      var b = mat4x4<f32>();
+      for (var j = 0u; j < count; j++) {
+        let share = shares[j];
+        let r = j * p.v_ld;
+        a += mat4x4<f32>(share * v[low.x + r], share * v[low.y + r], share * v[low.z + r], share * v[low.w + r]);
+        b += mat4x4<f32>(share * v[high.x + r], share * v[high.y + r], share * v[high.z + r], share * v[high.w + r]);
+      }
+      let end = min(c + 8u, p.head_dim);
+      var sums = array<vec4<f32>, 8>(a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]);
+      for (var i = c; i < end; i++) {
+        var sum = sums[i - c];
+        if first > 0u {
+          sum += shrink * vec4<f32>(y[at_y.x + i], y[at_y.y + i], y[at_y.z + i], y[at_y.w + i]);
+        }
+        sum /= divisor;
+        y[at_y.x + i] = sum.x;
+        y[at_y.y + i] = sum.y;
+        y[at_y.z + i] = sum.z;
+        y[at_y.w + i] = sum.w;
+      }
     }
   }
 }
