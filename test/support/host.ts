@@ -5,6 +5,9 @@ import { UnsupportedError } from '../../packages/core/src/errors/index.ts';
 import type { Host, WorkerPort } from '../../packages/core/src/host.ts';
 import { memorySettings } from './memory_settings.ts';
 
+/** One for all hosts of a process: an adapter is tested and measured once, not for every backend. */
+const settings = memorySettings();
+
 const kernels = new URL('../../wasm/dist/', import.meta.url);
 
 export interface TestHostOptions {
@@ -38,7 +41,7 @@ export function createTestHost(options: TestHostOptions = {}): Host {
         fix: 'Pass createTestHost the GPU of openTestGpu.',
       });
     },
-    settings: memorySettings(),
+    settings,
   };
 }
 

@@ -25,3 +25,9 @@ export function linear(
 
 /** f32 sums of k terms: error grows with sqrt(k) times the unit roundoff. */
 export const linearTolerance: Tolerance = { base: 2e-6, growth: 2e-7 };
+
+/**
+ * For kernels that multiply in f16 (11 bits) and sum in f32: rounding x and w moves every product by up to 2^-10 of itself,
+ * runs of a few products add about as much, and of independent errors the sum grows as the root of k, as the output does.
+ */
+export const linearF16Tolerance: Tolerance = { base: 4e-3, growth: 0 };

@@ -32,14 +32,27 @@ export function candidates(kernel: KernelName, capabilities: Capabilities): stri
     .map(([name]) => name);
 }
 
+/** Variants that are out of the question, by {@link keyOf}, and why. */
+export type Refused = ReadonlyMap<string, string>;
+
+export function keyOf(kernel: KernelName, variant: string): string {
+  return `${kernel} ${variant}`;
+}
+
 /**
  * The choice without measurements: adapters that compute on the CPU pay for barriers, so the barrier-free forms come first
- * there; elsewhere the first variant that the adapter can run.
+ * there; elsewhere the first variant that the adapter can run. A kernel of which nothing is left has no entry.
  */
-export function defaultSelection(capabilities: Capabilities, f16: boolean): Selection {
+export function defaultSelection(
+  capabilities: Capabilities,
+  f16: boolean,
+  refused: Refused = new Map(),
+): Selection {
   const variants: Partial<Record<KernelName, string>> = {};
   for (const kernel of kernelNames) {
-    const able = candidates(kernel, capabilities).filter((name) => f16 || !usesHalves(kernel, name));
+    const able = candidates(kernel, capabilities).filter(
+      (name) => (f16 || !usesHalves(kernel, name)) && !refused.has(keyOf(kernel, name)),
+    );
     const free = able.find((name) => barrierFree(kernels[kernel].variants[name]));
     const halves = able.find((name) => usesHalves(kernel, name));
     const name = (capabilities.software ? free : halves) ?? able[0];
@@ -53,6 +66,7 @@ export function usesHalves(kernel: KernelName, name: string): boolean {
   return kernels[kernel].variants[name].features?.includes('shader-f16') ?? false;
 }
 
-function barrierFree({ set }: Variant): boolean {
+/** Fast where invocations are lanes of a CPU, slow elsewhere. */
+export function barrierFree({ set }: Variant): boolean {
   return set.REDUCE === 'none' || set.SHAPE === 'row' || set.ARITH === 'block';
 }
