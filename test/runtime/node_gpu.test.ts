@@ -1,7 +1,7 @@
 /** WebGPU in the Node adapter: the process ends by itself whatever was done with it, and what is kept between runs. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -44,6 +44,8 @@ const script = (end: string): string => `
   ${end}
 `;
 
+const LEAVE = `for await (const piece of model.ask('examples/images/scene.png', 'Describe the image.')) if (piece) break;`;
+
 describe('a Node process that used the GPU', () => {
   test.each([
     ['destroyed its device', 'device.destroy(); await device.lost;'],
@@ -66,6 +68,34 @@ describe('a Node process that used the GPU', () => {
       );
       expect(stdout, 'nothing is put onto globalThis').toContain('undefined');
     }
+  });
+
+  const ask = (end: string): string => `
+    const { load } = await import(${JSON.stringify(join(root, 'packages/node/dist/index.js'))});
+    const model = await load('packages/demo-model/model', { device: 'webgpu' });
+    console.log(await model.ask('examples/images/scene.png', 'How many objects are there?').text());
+    ${end}
+    console.log('asked');
+    setTimeout(() => console.log('still here'), 10_000).unref();`;
+
+  test.each([
+    ['disposed of its model', 'await model.dispose();'],
+    ['keeps its model', ''],
+    ['left an answer in the middle', LEAVE],
+  ])('ends when it %s', { timeout: 300_000 }, async (_, end) => {
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', ask(end)], {
+      cwd: root,
+      env: {
+        ...process.env,
+        ...driverEnv('lavapipe'),
+        // Not the user's settings, but what lavapipe has compiled before: from nothing it takes a minute and more.
+        XDG_CACHE_HOME: folder,
+        MESA_SHADER_CACHE_DIR: process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'),
+      },
+      timeout: 280_000,
+      killSignal: 'SIGKILL',
+    });
+    expect(stdout).toMatch(/^\d\nasked\n$/);
   });
 
   test('says how to install the package when it is absent', async () => {
