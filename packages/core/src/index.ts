@@ -1,5 +1,7 @@
 /** The public surface of `@llava-sp/core`: for adapters, and for people who write one. */
 export { loadModel } from './api/load.ts';
+export { doctor } from './api/doctor.ts';
+export type { DoctorOptions, DoctorReport, DoctorRow } from './doctor/report.ts';
 export { Model, type ModelInfo } from './api/model.ts';
 export { Scene } from './api/scene.ts';
 export { Answer, type Timings, type Usage } from './api/answer.ts';

@@ -1,5 +1,12 @@
 /** LLaVA-SP in Deno. */
-import { loadModel, type LoadOptions, type Model } from '@llava-sp/core';
+import {
+  doctor as examine,
+  loadModel,
+  type DoctorOptions,
+  type DoctorReport,
+  type LoadOptions,
+  type Model,
+} from '@llava-sp/core';
 import { denoHost } from './host.ts';
 
 export * from '@llava-sp/core';
@@ -14,4 +21,14 @@ export { denoHost } from './host.ts';
  */
 export function load(source: string | URL, options: LoadOptions = {}): Promise<Model> {
   return loadModel(denoHost, source, options);
+}
+
+/**
+ * Examines what this machine computes with: every WebGPU kernel against float64, the WASM builds, and what the device `auto`
+ * would be. Loads no model; takes up to a minute where the GPU is the CPU.
+ *
+ * @throws AbortedError when `signal` is aborted; all else is in the report.
+ */
+export function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
+  return examine(denoHost, options);
 }

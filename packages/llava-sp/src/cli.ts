@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-/** The command line: `llava-sp ask IMAGE QUESTION` and `llava-sp info`. */
+/** The command line: `llava-sp ask IMAGE QUESTION`, `llava-sp info` and `llava-sp doctor`. */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { ask } from './cli/ask.ts';
+import { runDoctor } from './cli/doctor.ts';
 import { info } from './cli/info.ts';
 import { EXIT, help, report, UsageError } from './cli/usage.ts';
 
@@ -53,6 +54,8 @@ async function main(): Promise<number> {
       return ask(rest, values);
     case 'info':
       return info(rest, values);
+    case 'doctor':
+      return runDoctor(rest, values);
     case undefined:
       throw new UsageError('a command is missing');
     default:

@@ -1,5 +1,12 @@
 /** LLaVA-SP in Node. */
-import { loadModel, type LoadOptions, type Model } from '@llava-sp/core';
+import {
+  doctor as examine,
+  loadModel,
+  type DoctorOptions,
+  type DoctorReport,
+  type LoadOptions,
+  type Model,
+} from '@llava-sp/core';
 import { nodeHost } from './host.ts';
 
 export * from '@llava-sp/core';
@@ -13,4 +20,14 @@ export { nodeHost } from './host.ts';
  */
 export function load(source: string | URL, options: LoadOptions = {}): Promise<Model> {
   return loadModel(nodeHost, source, options);
+}
+
+/**
+ * Examines what this machine computes with: every WebGPU kernel against float64, the WASM builds, and what the device `auto`
+ * would be. Loads no model; takes up to a minute where the GPU is the CPU.
+ *
+ * @throws AbortedError when `signal` is aborted; all else is in the report.
+ */
+export function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
+  return examine(nodeHost, options);
 }

@@ -22,6 +22,7 @@ export const help = `llava-sp: look at a picture and talk about it, on this devi
 
   llava-sp ask IMAGE QUESTION    the answer on stdout, as it comes
   llava-sp info                  what would run here, and why
+  llava-sp doctor                tests every kernel on this machine; a table
 
 options
   -m, --model DIR       a model folder (default: the demo model, coloured shapes)
@@ -37,7 +38,7 @@ options
   -h, --help, -v, --version
 
 exit codes
-  0 answered   1 failed   2 wrong usage   3 image, model or option that can't be used
+  0 answered   1 failed (doctor: a kernel is wrong)   2 wrong usage   3 image, model or option that can't be used
   4 not supported here   5 device failed or out of memory   130 interrupted`;
 
 /** The command line itself is wrong. */

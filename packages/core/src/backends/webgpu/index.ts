@@ -62,15 +62,35 @@ export async function createWebGpu(host: Host, options: WebGpuOptions = {}): Pro
   try {
     const memory = new GpuMemory(open);
     const pipelines = new Pipelines(open, memory);
-    const trial: Trial = (selection) => {
-      const chosen = { selection, choices: [], warnings: [] };
-      return new WebGpuBackend(open, chosen, { poison: true }, new GpuMemory(open), pipelines);
-    };
-    const chosen = await chooseVariants(host, open, options, trial);
+    const chosen = await chooseVariants(host, open, options, trialsOn(open, pipelines));
     return new WebGpuBackend(open, chosen, options, memory, pipelines);
   } catch (error) {
     open.dispose();
     throw error;
+  }
+}
+
+/** Backends to try selections with on one device, which share its compiled kernels. */
+function trialsOn(open: OpenDevice, pipelines: Pipelines): Trial {
+  return (selection) => {
+    const chosen = { selection, choices: [], warnings: [] };
+    return new WebGpuBackend(open, chosen, { poison: true }, new GpuMemory(open), pipelines);
+  };
+}
+
+/** Opens a device for `work`, and closes it behind it. @throws as {@link createWebGpu}. */
+export async function withTrials<T>(
+  host: Host,
+  options: GpuOptions,
+  work: (open: OpenDevice, trial: Trial) => Promise<T>,
+): Promise<T> {
+  const open = await openDevice(host, options);
+  const memory = new GpuMemory(open);
+  try {
+    return await work(open, trialsOn(open, new Pipelines(open, memory)));
+  } finally {
+    open.dispose();
+    memory.destroy();
   }
 }
 

@@ -7,7 +7,15 @@ import type { WebGpuBackend, WebGpuOptions } from '../index.ts';
 import { kernelNames, kernels, type KernelName } from '../shader.ts';
 import { prepareLinear, PROMPT, STEP, type Timed } from './measure.ts';
 import { recall, remember, settingsKey } from './remember.ts';
-import { barrierFree, candidates, defaultSelection, keyOf, usesHalves, type Capabilities } from './rules.ts';
+import {
+  barrierFree,
+  candidates,
+  defaultSelection,
+  keyOf,
+  usesHalves,
+  type Capabilities,
+  type Refused,
+} from './rules.ts';
 import type { Selection } from './selection.ts';
 
 /** What runs, why, and what the caller should hear about. */
@@ -21,7 +29,8 @@ export interface Chosen {
 export type Trial = (selection: Selection) => WebGpuBackend;
 
 /**
- * The selection for an open device. What was found once is remembered by the host.
+ * The selection for an open device. What was found once is remembered by the host; with `refused`, variants that were found
+ * wrong elsewhere, it is found anew.
  *
  * @throws {DeviceError} `SELF_TEST_FAILED` when no variant of a kernel computes rightly.
  */
@@ -30,6 +39,7 @@ export async function chooseVariants(
   open: OpenDevice,
   { precision = 'auto', variants, int8 }: WebGpuOptions,
   trial: Trial,
+  refused?: Refused,
 ): Promise<Chosen> {
   const capabilities = capabilitiesOf(open);
   const able = capabilities.features.has('shader-f16');
@@ -40,9 +50,9 @@ export async function chooseVariants(
     return { selection, choices: [], warnings: [] };
   }
   const key = settingsKey(open, precision);
-  const known = await recall(host, key);
+  const known = refused ? null : await recall(host, key);
   if (known) return known;
-  const search = new Search(capabilities, f16, precision, trial);
+  const search = new Search(capabilities, f16, precision, trial, refused);
   if (precision === 'f16' && !able) {
     search.warnings.push(
       'f16 was asked for, but the adapter has no shader-f16: products are computed in f32.',
@@ -76,14 +86,23 @@ class Search {
   readonly #f16: boolean;
   readonly #precision: Precision;
   readonly #trial: Trial;
-  readonly #refused = new Map<string, string>();
+  readonly #refused: Map<string, string>;
   readonly #measured = new Map<KernelName, string>();
+  /** For want of time. */
+  readonly #unmeasured = new Set<KernelName>();
 
-  constructor(capabilities: Capabilities, f16: boolean, precision: Precision, trial: Trial) {
+  constructor(
+    capabilities: Capabilities,
+    f16: boolean,
+    precision: Precision,
+    trial: Trial,
+    refused?: Refused,
+  ) {
     this.#capabilities = capabilities;
     this.#f16 = f16;
     this.#precision = precision;
     this.#trial = trial;
+    this.#refused = new Map(refused);
   }
 
   async run(): Promise<Chosen> {
@@ -170,7 +189,10 @@ class Search {
         if (performance.now() > deadline) break;
         times.push({ contender, ms: await timed.time() });
       }
-      if (times.length < 2) return start;
+      if (times.length < 2) {
+        this.#unmeasured.add(kernel);
+        return start;
+      }
       const shown = times
         .map(({ contender, ms }) => `${contender.name} ${(ms * 1000).toFixed(0)} us`)
         .join(', ');
@@ -225,7 +247,8 @@ class Search {
         const why = this.#refused.get(keyOf(kernel, name));
         return why === undefined ? [] : [`refused ${name}: ${why}`];
       });
-      const reason = [this.#measured.get(kernel) ?? rule, ...refused].join('; ');
+      const late = this.#unmeasured.has(kernel) ? ['not measured: compiling took too long'] : [];
+      const reason = [this.#measured.get(kernel) ?? rule, ...late, ...refused].join('; ');
       choices.push({ what: kernel, chosen, reason });
     }
     return choices;

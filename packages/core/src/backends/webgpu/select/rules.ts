@@ -35,7 +35,7 @@ export function candidates(kernel: KernelName, capabilities: Capabilities): stri
 /** Variants that are out of the question, by {@link keyOf}, and why. */
 export type Refused = ReadonlyMap<string, string>;
 
-export function keyOf(kernel: KernelName, variant: string): string {
+export function keyOf(kernel: string, variant: string): string {
   return `${kernel} ${variant}`;
 }
 
