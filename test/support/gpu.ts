@@ -18,7 +18,12 @@ export const DRIVERS: Readonly<Record<Exclude<TestGpu, 'null'>, string>> = {
 export function driverEnv(name: Exclude<TestGpu, 'null'>): Record<string, string> {
   const manifest = DRIVERS[name];
   if (!existsSync(manifest)) throw new Error(`${manifest} is missing: run scripts/install-gpu.sh`);
-  return { VK_ICD_FILENAMES: manifest, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? '/tmp' };
+  return {
+    VK_ICD_FILENAMES: manifest,
+    XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? '/tmp',
+    // lavapipe takes seconds to optimise a kernel that a test runs once.
+    GALLIVM_PERF: 'nopt',
+  };
 }
 
 /** Dawn crashes when a GPU object is collected while its devices live. */
