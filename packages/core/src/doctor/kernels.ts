@@ -17,8 +17,8 @@ import {
 import { kernelNames, kernels, type KernelName } from '../backends/webgpu/shader.ts';
 import type { DoctorOptions, DoctorRow } from './report.ts';
 
-/** Runs of a test program in the measurement. */
-const REPEATS = 3;
+/** Runs of a test program in the measurement: some variants are very slow on some adapters. */
+const REPEATS = 1;
 
 /** One variant of one kernel on a backend that uses it. */
 interface Job {
@@ -30,9 +30,10 @@ interface Job {
 export async function examineKernels(
   trial: Trial,
   capabilities: Capabilities,
-  { signal, onProgress }: DoctorOptions,
+  { signal, onProgress, kernels: asked }: DoctorOptions,
 ): Promise<DoctorRow[]> {
-  const jobs = kernelNames.flatMap((kernel): Job[] =>
+  const names = kernelNames.filter((name) => asked?.includes(name) ?? true);
+  const jobs = names.flatMap((kernel): Job[] =>
     Object.keys(kernels[kernel].variants).map((variant) => ({ kernel, variant })),
   );
   const rows: DoctorRow[] = [];

@@ -46,6 +46,8 @@ export interface DoctorReport {
 export interface DoctorOptions {
   /** A device of yours to examine instead of the best adapter; it is never destroyed. */
   gpu?: GPUDevice;
+  /** The WebGPU kernels to examine; by default all. */
+  kernels?: readonly string[];
   /** Hears of each row as it comes. */
   onProgress?: (row: DoctorRow, done: number, total: number) => void;
   signal?: AbortSignal;
