@@ -25,7 +25,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let code = f32((block[at / 4u] >> (8u * (at % 4u))) & 255u);
 #endif
 #if FORMAT == q4 || FORMAT == q8
-  let sb = unpack2x16float(s[scales_row(p.s_0, row, p.k) + group_of(c)]);
+  let sb = unpack2x16float(s[p.s_0 + row * row_groups(p.k) + group_of(c)]);
   let value = sb.x * code + sb.y;
 #elif FORMAT == f16
   let value = unpack2x16float(block[at / 2u])[at % 2u];

@@ -9,9 +9,6 @@
 const NONE: u32 = 0xffffffffu;
 
 fn finish(r: u32, o: u32, sum: f32) {
-  if (r >= p.rows || o >= p.n) {
-    return;
-  }
   let to = p.y_offset + r * p.y_ld + o;
   var value = sum;
   if (p.bias_0 != NONE) {
@@ -36,6 +33,7 @@ fn scale_bias(packed: u32) -> vec2<f32> {
 #endif
 }
 
+#if ARITH == tile
 #if FORMAT == q4
 // Four nibbles of the low half of a word as bytes.
 fn spread(half: u32) -> u32 {
@@ -48,7 +46,6 @@ fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
   return (dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y)) + (dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w));
 }
 
-#if ARITH == tile
 // Sixteen codes of the row, or of x, a vec4: first the first halves of all rows, then the second halves.
 var<workgroup> x_codes: array<vec4<u32>, 2u * TM>;
 var<workgroup> w_codes: array<vec4<u32>, 2u * TN>;
@@ -83,7 +80,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let half = lid % 2u;
   let x_at = min(r0 + load_row, p.rows - 1u);
   let o_at = min(o0 + load_row, p.n - 1u);
-  let o_scales = scales_row(p.s_0, o_at, p.k);
+  let o_scales = p.s_0 + o_at * row_groups(p.k);
   // What it multiplies: rows my .., outputs mx .., 16 apart.
   let mx = lid % 16u;
   let my = lid / 16u;
@@ -135,124 +132,98 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     sum3 += scale * (x3.x * vec4<f32>(dots3)) + bias * x3.y;
   }
   var sums = array<vec4<f32>, 4>(sum0, sum1, sum2, sum3);
-  // A bound that no compiler unrolls by: some take many seconds over the unrolled body.
-  let outputs = min(16u, 16u * p.n);
-  for (var i = 0u; i < outputs; i++) {
-    finish(r0 + my + i / 4u * 16u, o0 + mx + i % 4u * 16u, sums[i / 4u][i % 4u]);
+  for (var r = r0 + my; r < min(r0 + TM, p.rows); r += 16u) {
+    for (var o = o0 + mx; o < min(o0 + TN, p.n); o += 16u) {
+      finish(r, o, sums[(r - r0) / 16u][(o - o0) / 16u]);
+    }
   }
 }
 #else
-// Integer sums of the block at work, for each row.
-var<private> dots0: vec4<i32>;
-var<private> dots1: vec4<i32>;
-var<private> dots2: vec4<i32>;
-var<private> dots3: vec4<i32>;
+#if FORMAT == q4
+const WORD: u32 = 8u;
+#else
+const WORD: u32 = 4u;
+#endif
 
-// Four codes of each of the 4 outputs with those of the 4 rows.
-fn word(c: vec4<u32>, x: vec4<u32>) {
-  dots0 += row_word(c, x.x);
-  dots1 += row_word(c, x.y);
-  dots2 += row_word(c, x.z);
-  dots3 += row_word(c, x.w);
+fn words(at: vec4<u32>) -> vec4<u32> {
+  return vec4<u32>(s[at.x], s[at.y], s[at.z], s[at.w]);
 }
 
-fn row_word(c: vec4<u32>, x: u32) -> vec4<i32> {
+// Columns 4 i .. 4 i + 3 of four words, as signed bytes.
+fn codes(q: vec4<u32>, i: u32) -> vec4<u32> {
+#if FORMAT == q4
+  let half = (q >> vec4<u32>(16u * i)) & vec4<u32>(0xffffu);
+  let pairs = (half | (half << vec4<u32>(8u))) & vec4<u32>(0x00ff00ffu);
+  return (pairs | (pairs << vec4<u32>(4u))) & vec4<u32>(0x0f0f0f0fu);
+#else
+  return q ^ vec4<u32>(0x80808080u);
+#endif
+}
+
+fn dots(c: vec4<u32>, x: u32) -> vec4<i32> {
   return vec4<i32>(dot4I8Packed(c.x, x), dot4I8Packed(c.y, x), dot4I8Packed(c.z, x), dot4I8Packed(c.w, x));
 }
 
-// Sixteen columns: q words of codes of the 4 outputs.
-#if FORMAT == q4
-fn sixteen(low: vec4<u32>, high: vec4<u32>, a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>) {
-  word(spread4(low & vec4<u32>(0xffffu)), vec4<u32>(a.x, b.x, c.x, d.x));
-  word(spread4(low >> vec4<u32>(16u)), vec4<u32>(a.y, b.y, c.y, d.y));
-  word(spread4(high & vec4<u32>(0xffffu)), vec4<u32>(a.z, b.z, c.z, d.z));
-  word(spread4(high >> vec4<u32>(16u)), vec4<u32>(a.w, b.w, c.w, d.w));
+// Four codes of row r of x, from its code 4 i on.
+fn x_word(row: u32, i: u32) -> u32 {
+  let at = row * (p.k / 4u) + i;
+  return xq[at / 4u][at % 4u];
 }
-
-fn spread4(half: vec4<u32>) -> vec4<u32> {
-  return vec4<u32>(spread(half.x), spread(half.y), spread(half.z), spread(half.w));
-}
-#else
-fn sixteen(at: vec4<u32>, a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>) {
-  let flip = vec4<u32>(0x80808080u);
-  let q0 = w[at.x] ^ flip;
-  let q1 = w[at.y] ^ flip;
-  let q2 = w[at.z] ^ flip;
-  let q3 = w[at.w] ^ flip;
-  word(vec4<u32>(q0.x, q1.x, q2.x, q3.x), vec4<u32>(a.x, b.x, c.x, d.x));
-  word(vec4<u32>(q0.y, q1.y, q2.y, q3.y), vec4<u32>(a.y, b.y, c.y, d.y));
-  word(vec4<u32>(q0.z, q1.z, q2.z, q3.z), vec4<u32>(a.z, b.z, c.z, d.z));
-  word(vec4<u32>(q0.w, q1.w, q2.w, q3.w), vec4<u32>(a.w, b.w, c.w, d.w));
-}
-#endif
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let o = vec4<u32>((wid.x * WG + lid) * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-  let r = vec4<u32>(wid.y * TM) + vec4<u32>(0u, 1u, 2u, 3u);
-  if (o.x >= p.n) {
+  let o = (wid.x * WG + lid) * (TN / WG);
+  let r = wid.y * TM;
+  if (o >= p.n) {
     return;
   }
   // Rows and outputs beyond the end repeat the last.
-  let blocks = p.k / 32u;
-  let x_first = min(r, vec4<u32>(p.rows - 1u)) * blocks;
-  let row = min(o, vec4<u32>(p.n - 1u));
-  var at = p.w_0 + row * row_blocks(p.k);
-  let scales = vec4<u32>(
-    scales_row(p.s_0, row.x, p.k), scales_row(p.s_0, row.y, p.k), scales_row(p.s_0, row.z, p.k),
-    scales_row(p.s_0, row.w, p.k)
-  );
+  let x_rows = min(vec4<u32>(r, r + 1u, r + 2u, r + 3u), vec4<u32>(p.rows - 1u));
+  let row = min(vec4<u32>(o, o + 1u, o + 2u, o + 3u), vec4<u32>(p.n - 1u));
+  var at = p.w_0 * 4u + row * (row_blocks(p.k) * 4u);
+  let scales = p.s_0 + row * row_groups(p.k);
   var sum0 = vec4<f32>(0.0);
   var sum1 = vec4<f32>(0.0);
   var sum2 = vec4<f32>(0.0);
   var sum3 = vec4<f32>(0.0);
-  for (var block = 0u; block < blocks; block++) {
-    dots0 = vec4<i32>(0);
-    dots1 = vec4<i32>(0);
-    dots2 = vec4<i32>(0);
-    dots3 = vec4<i32>(0);
-    let x_at = x_first + vec4<u32>(block);
-#if FORMAT == q4
-    let q0 = w[at.x];
-    let q1 = w[at.y];
-    let q2 = w[at.z];
-    let q3 = w[at.w];
-    at += vec4<u32>(1u);
-    sixteen(
-      vec4<u32>(q0.x, q1.x, q2.x, q3.x), vec4<u32>(q0.y, q1.y, q2.y, q3.y), xq[2u * x_at.x], xq[2u * x_at.y],
-      xq[2u * x_at.z], xq[2u * x_at.w]
-    );
-    sixteen(
-      vec4<u32>(q0.z, q1.z, q2.z, q3.z), vec4<u32>(q0.w, q1.w, q2.w, q3.w), xq[2u * x_at.x + 1u],
-      xq[2u * x_at.y + 1u], xq[2u * x_at.z + 1u], xq[2u * x_at.w + 1u]
-    );
-#else
-    sixteen(at, xq[2u * x_at.x], xq[2u * x_at.y], xq[2u * x_at.z], xq[2u * x_at.w]);
-    at += vec4<u32>(1u);
-    sixteen(at, xq[2u * x_at.x + 1u], xq[2u * x_at.y + 1u], xq[2u * x_at.z + 1u], xq[2u * x_at.w + 1u]);
-    at += vec4<u32>(1u);
-#endif
-    let group = group_of(block * 32u);
-    let c0 = scale_bias(s[scales.x + group]);
-    let c1 = scale_bias(s[scales.y + group]);
-    let c2 = scale_bias(s[scales.z + group]);
-    let c3 = scale_bias(s[scales.w + group]);
+  for (var c = 0u; c < p.k; c += 32u) {
+    var dots0 = vec4<i32>(0);
+    var dots1 = vec4<i32>(0);
+    var dots2 = vec4<i32>(0);
+    var dots3 = vec4<i32>(0);
+    for (var j = c; j < c + 32u; j += WORD) {
+      let q = words(at);
+      at += vec4<u32>(1u);
+      for (var i = j; i < j + WORD; i += 4u) {
+        let four = codes(q, (i - j) / 4u);
+        dots0 += dots(four, x_word(x_rows.x, i / 4u));
+        dots1 += dots(four, x_word(x_rows.y, i / 4u));
+        dots2 += dots(four, x_word(x_rows.z, i / 4u));
+        dots3 += dots(four, x_word(x_rows.w, i / 4u));
+      }
+    }
+    let packed = words(scales + vec4<u32>(group_of(c)));
+    let c0 = scale_bias(packed.x);
+    let c1 = scale_bias(packed.y);
+    let c2 = scale_bias(packed.z);
+    let c3 = scale_bias(packed.w);
     let scale = vec4<f32>(c0.x, c1.x, c2.x, c3.x);
     let bias = vec4<f32>(c0.y, c1.y, c2.y, c3.y);
-    let x0 = xs[x_at.x];
-    let x1 = xs[x_at.y];
-    let x2 = xs[x_at.z];
-    let x3 = xs[x_at.w];
+    let x_scale = x_rows * (p.k / 32u) + vec4<u32>(c / 32u);
+    let x0 = xs[x_scale.x];
+    let x1 = xs[x_scale.y];
+    let x2 = xs[x_scale.z];
+    let x3 = xs[x_scale.w];
     sum0 += scale * (x0.x * vec4<f32>(dots0)) + bias * x0.y;
     sum1 += scale * (x1.x * vec4<f32>(dots1)) + bias * x1.y;
     sum2 += scale * (x2.x * vec4<f32>(dots2)) + bias * x2.y;
     sum3 += scale * (x3.x * vec4<f32>(dots3)) + bias * x3.y;
   }
   var sums = array<vec4<f32>, 4>(sum0, sum1, sum2, sum3);
-  // A bound that no compiler unrolls by: some take many seconds over the unrolled body.
-  let outputs = min(16u, 16u * p.n);
-  for (var i = 0u; i < outputs; i++) {
-    finish(r.x + i / 4u, o.x + i % 4u, sums[i / 4u][i % 4u]);
+  for (var i = r; i < min(r + TM, p.rows); i++) {
+    for (var j = o; j < min(o + 4u, p.n); j++) {
+      finish(i, j, sums[i - r][j - o]);
+    }
   }
 }
 #endif

@@ -3,7 +3,7 @@
 // silu(gate_o . x) (up_o . x), gate and up matrices 0 and 1. NORM rms: x rsqrt(mean x^2 + eps) w; layer:
 // (x - mean) rsqrt(var + eps) w + b.
 // ROWS outputs a flat workgroup of WG invocations. subgroup, workgroup: teams of 32 for real GPUs, sums joined by
-// shuffles or over workgroup memory (7 KiB at most). row: four outputs an invocation and no barrier, for adapters that
+// shuffles or over workgroup memory (7 KiB at most). row: eight outputs an invocation and no barrier, for adapters that
 // run on a processor.
 #include "shared/act.wgsl"
 #include "shared/index.wgsl"
@@ -15,10 +15,14 @@
 
 const NONE: u32 = 0xffffffffu;
 
-// Of the row of x at work: where it begins; what is subtracted and multiplied for NORM.
+// Of the row of x at work: where it begins. For NORM layer its mean, as its first value and the rest, for a mean far
+// from zero rounds away what the values differ by; and the factor.
 var<private> x_row: u32;
-var<private> x_mean: f32;
+#if NORM == layer
+var<private> x_first: f32;
+var<private> x_rest: f32;
 var<private> x_scale: f32;
+#endif
 #if NORM == rms
 // Sum of squares of the columns that this invocation loaded: the scale is applied to the finished sums.
 var<private> squares: f32;
@@ -30,84 +34,48 @@ fn load1(c: u32) -> f32 {
   squares += value * value;
   return value * v[p.norm_w + c];
 #elif NORM == layer
-  return (value - x_mean) * x_scale * v[p.norm_w + c] + v[p.norm_b + c];
+  return (value - x_first - x_rest) * x_scale * v[p.norm_w + c] + v[p.norm_b + c];
 #else
   return value;
 #endif
 }
 
-#if REDUCE == none
-fn load4(c: u32) -> vec4<f32> {
-  let at = x_row + c;
-  let value = vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
-#if NORM != none
-  let n = p.norm_w + c;
-  let weight = vec4<f32>(v[n], v[n + 1u], v[n + 2u], v[n + 3u]);
-#endif
-#if NORM == rms
-  squares += dot(value, value);
-  return value * weight;
-#elif NORM == layer
-  let m = p.norm_b + c;
-  return (value - x_mean) * x_scale * weight + vec4<f32>(v[m], v[m + 1u], v[m + 2u], v[m + 3u]);
-#else
-  return value;
-#endif
-}
-#endif
-
-// Where the blocks, the scales and the bias of an output are.
+// Which matrix row outputs are, and where the blocks, the scales and the bias of their matrices begin.
 struct Source {
-  w: u32,
-  s: u32,
-  bias: u32,
+  row: vec4<u32>,
+  w: vec4<u32>,
+  s: vec4<u32>,
+  bias: vec4<u32>,
 }
 
+// Of outputs o .. o + 3; those beyond n repeat the last.
 fn source(o: u32) -> Source {
+  let row = min(vec4<u32>(o, o + 1u, o + 2u, o + 3u), vec4<u32>(p.n - 1u));
 #if PAIR
-  return Source(p.w_0 + o * row_blocks(p.k), scales_row(p.s_0, o, p.k), NONE);
+  return Source(row, vec4<u32>(p.w_0), vec4<u32>(p.s_0), vec4<u32>(NONE));
 #else
-  var row = o;
-  var at = vec3<u32>(p.w_0, p.s_0, p.bias_0);
-  if (o >= p.part_end_1) {
-    row = o - p.part_end_1;
-    at = vec3<u32>(p.w_2, p.s_2, p.bias_2);
-  } else if (o >= p.part_end_0) {
-    row = o - p.part_end_0;
-    at = vec3<u32>(p.w_1, p.s_1, p.bias_1);
-  }
-  return Source(at.x + row * row_blocks(p.k), scales_row(at.y, row, p.k), select(at.z + row, NONE, at.z == NONE));
+  let second = row >= vec4<u32>(p.part_end_0);
+  let third = row >= vec4<u32>(p.part_end_1);
+  return Source(
+    row - pick(0u, p.part_end_0, p.part_end_1, second, third), pick(p.w_0, p.w_1, p.w_2, second, third),
+    pick(p.s_0, p.s_1, p.s_2, second, third), pick(p.bias_0, p.bias_1, p.bias_2, second, third)
+  );
 #endif
 }
 
-// The matrix rows of outputs o .. o + 3; those beyond n repeat the last.
-fn rows_from(o: u32) -> Rows {
-  let last = p.n - 1u;
-  let a = source(min(o, last));
-  let b = source(min(o + 1u, last));
-  let c = source(min(o + 2u, last));
-  let d = source(min(o + 3u, last));
-  return Rows(vec4<u32>(a.w, b.w, c.w, d.w), vec4<u32>(a.s, b.s, c.s, d.s));
+fn pick(a: u32, b: u32, c: u32, second: vec4<bool>, third: vec4<bool>) -> vec4<u32> {
+  return select(select(vec4<u32>(a), vec4<u32>(b), second), vec4<u32>(c), third);
 }
-
-#if PAIR
-fn to_up(gate: Rows) -> Rows {
-  return Rows(gate.w - p.w_0 + p.w_1, gate.s - p.s_0 + p.s_1);
-}
-#endif
 
 fn finish(o: u32, r: u32, sum: f32, up: f32) {
-  if (o >= p.n) {
-    return;
-  }
   let to = p.y_offset + r * p.y_ld + o;
 #if PAIR
   y[to] = silu(sum) * up;
 #else
-  let bias = source(o).bias;
+  let at = source(o);
   var value = sum;
-  if (bias != NONE) {
-    value += v[bias];
+  if (at.bias.x != NONE) {
+    value += v[at.bias.x + at.row.x];
   }
   value = activate(value);
   if (p.residual_mode == 1u) {
@@ -120,6 +88,16 @@ fn finish(o: u32, r: u32, sum: f32, up: f32) {
 }
 
 #if REDUCE == none
+fn eight_from(o: u32) -> Eight {
+  let a = source(o);
+  let b = source(o + 4u);
+  let blocks = row_blocks(p.k);
+  let groups = row_groups(p.k);
+  return Eight(
+    (a.w + a.row * blocks) * 4u, (b.w + b.row * blocks) * 4u, a.s + a.row * groups, b.s + b.row * groups
+  );
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let o = (flat_workgroup(wid, p.grid_x) * WG + lid) * (ROWS / WG);
@@ -129,37 +107,63 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let r = wid.z;
   x_row = p.x_offset + r * p.x_ld;
 #if NORM == layer
+  x_first = x[x_row];
   for (var c = 0u; c < p.k; c++) {
-    x_mean += x[x_row + c];
+    x_rest += x[x_row + c] - x_first;
   }
-  x_mean /= f32(p.k);
+  x_rest /= f32(p.k);
   var variance = 0.0;
   for (var c = 0u; c < p.k; c++) {
-    let off = x[x_row + c] - x_mean;
+    let off = x[x_row + c] - x_first - x_rest;
     variance += off * off;
   }
   x_scale = inverseSqrt(variance / f32(p.k) + p.eps);
 #endif
-  let rows = rows_from(o);
-  var sum = row_dots(rows, 0u, p.k);
-  var up = vec4<f32>(0.0);
+  var rows = eight_from(o);
 #if PAIR
+  // Gate, then up: bounds that no compiler unrolls by, for a second copy would take as long again to compile.
+  var gate = Sums();
+  var sum = Sums();
+  for (var matrix = o; matrix < o + 2u; matrix++) {
+    gate = sum;
 #if NORM == rms
-  squares = 0.0;
+    squares = 0.0;
 #endif
-  up = row_dots(to_up(rows), 0u, p.k);
+    sum = row_dots(rows, 0u, p.k);
+    let step = vec4<u32>(p.w_1 - p.w_0) * 4u;
+    rows = Eight(rows.a + step, rows.b + step, rows.scale_a - p.s_0 + p.s_1, rows.scale_b - p.s_0 + p.s_1);
+  }
+  var sums = array<vec4<f32>, 2>(gate.a, gate.b);
+  var ups = array<vec4<f32>, 2>(sum.a, sum.b);
+#else
+  let sum = row_dots(rows, 0u, p.k);
+  var sums = array<vec4<f32>, 2>(sum.a, sum.b);
 #endif
+  var scale = 1.0;
 #if NORM == rms
-  x_scale = inverseSqrt(squares / f32(p.k) + p.eps);
-  sum *= x_scale;
-  up *= x_scale;
+  scale = inverseSqrt(squares / f32(p.k) + p.eps);
 #endif
-  finish(o, r, sum.x, up.x);
-  finish(o + 1u, r, sum.y, up.y);
-  finish(o + 2u, r, sum.z, up.z);
-  finish(o + 3u, r, sum.w, up.w);
+  for (var i = o; i < min(o + 8u, p.n); i++) {
+    let at = i - o;
+#if PAIR
+    finish(i, r, sums[at / 4u][at % 4u] * scale, ups[at / 4u][at % 4u] * scale);
+#else
+    finish(i, r, sums[at / 4u][at % 4u] * scale, 0.0);
+#endif
+  }
 }
 #else
+fn rows_from(o: u32) -> Rows {
+  let at = source(o);
+  return Rows(at.w + at.row * row_blocks(p.k), at.s + at.row * row_groups(p.k));
+}
+
+#if PAIR
+fn to_up(gate: Rows) -> Rows {
+  return Rows(gate.w - p.w_0 + p.w_1, gate.s - p.s_0 + p.s_1);
+}
+#endif
+
 // The sum of `mine` over the workgroup, for all of it.
 fn add_all(mine: f32) -> f32 {
   add_up(vec4<f32>(mine));
@@ -186,14 +190,15 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let first = flat_workgroup(wid, p.grid_x) * ROWS;
   x_row = p.x_offset + r * p.x_ld;
 #if NORM == layer
+  x_first = x[x_row];
   var part = 0.0;
   for (var c = place; c < p.k; c += WG) {
-    part += x[x_row + c];
+    part += x[x_row + c] - x_first;
   }
-  x_mean = add_all(part) / f32(p.k);
+  x_rest = add_all(part) / f32(p.k);
   part = 0.0;
   for (var c = place; c < p.k; c += WG) {
-    let off = x[x_row + c] - x_mean;
+    let off = x[x_row + c] - x_first - x_rest;
     part += off * off;
   }
   x_scale = inverseSqrt(add_all(part) / f32(p.k) + p.eps);
@@ -227,7 +232,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   workgroupBarrier();
 #endif
   add_up(sum);
-  if (place < ROWS) {
+  if (place < ROWS && first + place < p.n) {
     finish(first + place, r, team_sum(place / 4u, place % 4u) * scale, up);
   }
 }

@@ -16,13 +16,6 @@ fn load1(c: u32) -> f32 {
   return x[x_row + c];
 }
 
-#if REDUCE == none
-fn load4(c: u32) -> vec4<f32> {
-  let at = x_row + c;
-  return vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
-}
-#endif
-
 // What a workgroup does: outputs first_row .. + ROWS - 1 over the columns begin .. end - 1 of its part.
 struct Work {
   k: u32,
@@ -47,22 +40,8 @@ fn work_of(flat: u32) -> Work {
   return Work(a.y, a.z, a.w, local % row_blocks_n * ROWS, b.y, local / row_blocks_n, b.z);
 }
 
-fn rows_from(work: Work, o: u32) -> Rows {
-  let row = min(vec4<u32>(o, o + 1u, o + 2u, o + 3u), vec4<u32>(p.n - 1u));
-  let blocks = row_blocks(work.k);
-  return Rows(
-    work.w + row * blocks,
-    vec4<u32>(
-      scales_row(work.s, row.x, work.k), scales_row(work.s, row.y, work.k), scales_row(work.s, row.z, work.k),
-      scales_row(work.s, row.w, work.k)
-    )
-  );
-}
-
-fn finish(work: Work, o: u32, sum: f32) {
-  if (o < p.n) {
-    partials[work.partials + work.chunk * p.n + o] = sum;
-  }
+fn row_from(o: u32) -> vec4<u32> {
+  return min(vec4<u32>(o, o + 1u, o + 2u, o + 3u), vec4<u32>(p.n - 1u));
 }
 
 @compute @workgroup_size(WG)
@@ -86,14 +65,25 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let begin = work.chunk * p.chunk;
   let end = min(work.k, begin + p.chunk);
 #if REDUCE == none
-  let o = work.first_row + lid * 4u;
-  let sum = row_dots(rows_from(work, o), begin, end);
-  finish(work, o, sum.x);
-  finish(work, o + 1u, sum.y);
-  finish(work, o + 2u, sum.z);
-  finish(work, o + 3u, sum.w);
+  let o = work.first_row + lid * (ROWS / WG);
+  let a = row_from(o);
+  let b = row_from(o + 4u);
+  let first_word = work.w * 4u + begin / WORD;
+  let row_words = row_blocks(work.k) * 4u;
+  let first_scale = work.s + row_groups(begin);
+  let groups = row_groups(work.k);
+  let sum = row_dots(
+    Eight(first_word + a * row_words, first_word + b * row_words, first_scale + a * groups, first_scale + b * groups),
+    begin, end
+  );
+  var sums = array<vec4<f32>, 2>(sum.a, sum.b);
+  for (var i = o; i < min(o + 8u, p.n); i++) {
+    let at = i - o;
+    partials[work.partials + work.chunk * p.n + i] = sums[at / 4u][at % 4u];
+  }
 #else
-  let rows = rows_from(work, work.first_row + place / TEAM * 4u);
+  let row = row_from(work.first_row + place / TEAM * 4u);
+  let rows = Rows(work.w + row * row_blocks(work.k), work.s + row * row_groups(work.k));
   var sum = vec4<f32>(0.0);
   for (var at = begin; at < end; at += STAGE) {
     stage(at, end);
@@ -102,8 +92,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     workgroupBarrier();
   }
   add_up(sum);
-  if (place < ROWS) {
-    finish(work, work.first_row + place, team_sum(place / 4u, place % 4u));
+  let o = work.first_row + place;
+  if (place < ROWS && o < p.n) {
+    partials[work.partials + work.chunk * p.n + o] = team_sum(place / 4u, place % 4u);
   }
 #endif
 }

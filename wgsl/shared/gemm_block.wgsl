@@ -1,139 +1,81 @@
-// linear_gemm by invocations of 4 rows of x and 4 outputs each: a weight is unpacked once for 4 rows, a value of x is
-// loaded once for 4 outputs. The includer defines finish.
-#include "shared/weights.wgsl"
-
-// Sums of the 4 outputs, for each row; where the rows of x begin.
-var<private> sum0: vec4<f32>;
-var<private> sum1: vec4<f32>;
-var<private> sum2: vec4<f32>;
-var<private> sum3: vec4<f32>;
-var<private> x_rows: vec4<u32>;
-
-// Column c of x with that column's weights of the 4 outputs.
-fn column(c: u32, weights: vec4<f32>) {
-  sum0 = fma(weights, vec4<f32>(x[x_rows.x + c]), sum0);
-  sum1 = fma(weights, vec4<f32>(x[x_rows.y + c]), sum1);
-  sum2 = fma(weights, vec4<f32>(x[x_rows.z + c]), sum2);
-  sum3 = fma(weights, vec4<f32>(x[x_rows.w + c]), sum3);
-}
-
-#if FORMAT == q4
-fn code(words: vec4<u32>, shift: u32) -> vec4<f32> {
-  return vec4<f32>(vec4<i32>((words >> vec4<u32>(shift)) & vec4<u32>(15u)));
-}
-
-fn word(c: u32, words: vec4<u32>, scale: vec4<f32>, bias: vec4<f32>) {
-  column(c, fma(code(words, 0u), scale, bias));
-  column(c + 1u, fma(code(words, 4u), scale, bias));
-  column(c + 2u, fma(code(words, 8u), scale, bias));
-  column(c + 3u, fma(code(words, 12u), scale, bias));
-  column(c + 4u, fma(code(words, 16u), scale, bias));
-  column(c + 5u, fma(code(words, 20u), scale, bias));
-  column(c + 6u, fma(code(words, 24u), scale, bias));
-  column(c + 7u, fma(code(words, 28u), scale, bias));
-}
-#elif FORMAT == q8
-fn code(words: vec4<u32>, shift: u32) -> vec4<f32> {
-  return vec4<f32>(vec4<i32>((words >> vec4<u32>(shift)) & vec4<u32>(255u)));
-}
-
-fn word(c: u32, words: vec4<u32>, scale: vec4<f32>, bias: vec4<f32>) {
-  column(c, fma(code(words, 0u), scale, bias));
-  column(c + 1u, fma(code(words, 8u), scale, bias));
-  column(c + 2u, fma(code(words, 16u), scale, bias));
-  column(c + 3u, fma(code(words, 24u), scale, bias));
-}
-#endif
+// linear_gemm by invocations of TM rows of x (4) and 8 outputs each: a weight is unpacked once for 4 rows, a value of x is
+// loaded once for 8 outputs. The includer defines finish.
+#include "shared/eight.wgsl"
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let o = vec4<u32>((wid.x * WG + lid) * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-  let r = vec4<u32>(wid.y * TM) + vec4<u32>(0u, 1u, 2u, 3u);
-  if (o.x >= p.n) {
+  let o = (wid.x * WG + lid) * (TN / WG);
+  let r = wid.y * TM;
+  if (o >= p.n) {
     return;
   }
   // Rows and outputs beyond the end repeat the last.
-  x_rows = p.x_offset + min(r, vec4<u32>(p.rows - 1u)) * p.x_ld;
-  let row = min(o, vec4<u32>(p.n - 1u));
-  var at = p.w_0 + row * row_blocks(p.k);
-#if FORMAT == q4 || FORMAT == q8
-  var scales = vec4<u32>(
-    scales_row(p.s_0, row.x, p.k), scales_row(p.s_0, row.y, p.k), scales_row(p.s_0, row.z, p.k),
-    scales_row(p.s_0, row.w, p.k)
+  let x_rows = p.x_offset + min(vec4<u32>(r, r + 1u, r + 2u, r + 3u), vec4<u32>(p.rows - 1u)) * p.x_ld;
+  let last = vec4<u32>(p.n - 1u);
+  let row_a = min(vec4<u32>(o, o + 1u, o + 2u, o + 3u), last);
+  let row_b = min(vec4<u32>(o + 4u, o + 5u, o + 6u, o + 7u), last);
+  let row_words = row_blocks(p.k) * 4u;
+  let groups = row_groups(p.k);
+  var at = Eight(
+    p.w_0 * 4u + row_a * row_words, p.w_0 * 4u + row_b * row_words, p.s_0 + row_a * groups, p.s_0 + row_b * groups
   );
-  for (var group = 0u; group < p.k; group += p.group) {
-    let s0 = unpack2x16float(s[scales.x]);
-    let s1 = unpack2x16float(s[scales.y]);
-    let s2 = unpack2x16float(s[scales.z]);
-    let s3 = unpack2x16float(s[scales.w]);
-    scales += vec4<u32>(1u);
-    let scale = vec4<f32>(s0.x, s1.x, s2.x, s3.x);
-    let bias = vec4<f32>(s0.y, s1.y, s2.y, s3.y);
-    for (var c = group; c < group + p.group; c += KV) {
-      let q0 = w[at.x];
-      let q1 = w[at.y];
-      let q2 = w[at.z];
-      let q3 = w[at.w];
-      at += vec4<u32>(1u);
-      word(c, vec4<u32>(q0.x, q1.x, q2.x, q3.x), scale, bias);
-      word(c + KV / 4u, vec4<u32>(q0.y, q1.y, q2.y, q3.y), scale, bias);
-      word(c + KV / 2u, vec4<u32>(q0.z, q1.z, q2.z, q3.z), scale, bias);
-      word(c + KV / 4u * 3u, vec4<u32>(q0.w, q1.w, q2.w, q3.w), scale, bias);
-    }
-  }
+  // Sums of row i of x, for the first and the last four outputs.
+  var sum0a = vec4<f32>(0.0);
+  var sum0b = vec4<f32>(0.0);
+  var sum1a = vec4<f32>(0.0);
+  var sum1b = vec4<f32>(0.0);
+  var sum2a = vec4<f32>(0.0);
+  var sum2b = vec4<f32>(0.0);
+  var sum3a = vec4<f32>(0.0);
+  var sum3b = vec4<f32>(0.0);
+  var c = 0u;
+  while (c < p.k) {
+#if FORMAT == q4 || FORMAT == q8
+    let stop = c + p.group;
+    let sa = words(at.scale_a);
+    let sb = words(at.scale_b);
+    at.scale_a += vec4<u32>(1u);
+    at.scale_b += vec4<u32>(1u);
+    let scale_a = scales(sa);
+    let scale_b = scales(sb);
+    let bias_a = biases(sa);
+    let bias_b = biases(sb);
 #else
-  let whole = p.k / KV * KV;
-  for (var c = 0u; c < p.k; c += KV) {
-    let q0 = w[at.x];
-    let q1 = w[at.y];
-    let q2 = w[at.z];
-    let q3 = w[at.w];
-    at += vec4<u32>(1u);
-#if FORMAT == f16
-    if (c < whole) {
-      halves(c, q0.x, q1.x, q2.x, q3.x);
-      halves(c + 2u, q0.y, q1.y, q2.y, q3.y);
-      halves(c + 4u, q0.z, q1.z, q2.z, q3.z);
-      halves(c + 6u, q0.w, q1.w, q2.w, q3.w);
-    } else {
-      for (var i = 0u; c + i < p.k; i++) {
-        let j = i / 2u;
-        let odd = i % 2u;
-        column(c + i, vec4<f32>(
-          unpack2x16float(q0[j])[odd], unpack2x16float(q1[j])[odd], unpack2x16float(q2[j])[odd],
-          unpack2x16float(q3[j])[odd]
-        ));
+    let stop = p.k;
+#endif
+    while (c < stop) {
+      let qa = words(at.a);
+      let qb = words(at.b);
+      at.a += vec4<u32>(1u);
+      at.b += vec4<u32>(1u);
+      let first = c;
+      for (var next = min(c + WORD, stop); c < next; c++) {
+#if FORMAT == q4 || FORMAT == q8
+        let wa = fma(values(qa, c - first), scale_a, bias_a);
+        let wb = fma(values(qb, c - first), scale_b, bias_b);
+#else
+        let wa = values(qa, c - first);
+        let wb = values(qb, c - first);
+#endif
+        let x0 = vec4<f32>(x[x_rows.x + c]);
+        let x1 = vec4<f32>(x[x_rows.y + c]);
+        let x2 = vec4<f32>(x[x_rows.z + c]);
+        let x3 = vec4<f32>(x[x_rows.w + c]);
+        sum0a = fma(wa, x0, sum0a);
+        sum0b = fma(wb, x0, sum0b);
+        sum1a = fma(wa, x1, sum1a);
+        sum1b = fma(wb, x1, sum1b);
+        sum2a = fma(wa, x2, sum2a);
+        sum2b = fma(wb, x2, sum2b);
+        sum3a = fma(wa, x3, sum3a);
+        sum3b = fma(wb, x3, sum3b);
       }
     }
-#else
-    if (c < whole) {
-      column(c, bitcast<vec4<f32>>(vec4<u32>(q0.x, q1.x, q2.x, q3.x)));
-      column(c + 1u, bitcast<vec4<f32>>(vec4<u32>(q0.y, q1.y, q2.y, q3.y)));
-      column(c + 2u, bitcast<vec4<f32>>(vec4<u32>(q0.z, q1.z, q2.z, q3.z)));
-      column(c + 3u, bitcast<vec4<f32>>(vec4<u32>(q0.w, q1.w, q2.w, q3.w)));
-    } else {
-      for (var i = 0u; c + i < p.k; i++) {
-        column(c + i, bitcast<vec4<f32>>(vec4<u32>(q0[i], q1[i], q2[i], q3[i])));
-      }
+  }
+  var sums = array<vec4<f32>, 8>(sum0a, sum0b, sum1a, sum1b, sum2a, sum2b, sum3a, sum3b);
+  for (var i = r; i < min(r + TM, p.rows); i++) {
+    for (var j = o; j < min(o + 8u, p.n); j++) {
+      finish(i, j, sums[(i - r) * 2u + (j - o) / 4u][(j - o) % 4u]);
     }
-#endif
-  }
-#endif
-  var sums = array<vec4<f32>, 4>(sum0, sum1, sum2, sum3);
-  // A bound that no compiler unrolls by: some take many seconds over the unrolled body.
-  let outputs = min(16u, 16u * p.n);
-  for (var i = 0u; i < outputs; i++) {
-    finish(r.x + i / 4u, o.x + i % 4u, sums[i / 4u][i % 4u]);
   }
 }
-
-#if FORMAT == f16
-fn halves(c: u32, w0: u32, w1: u32, w2: u32, w3: u32) {
-  let a = unpack2x16float(w0);
-  let b = unpack2x16float(w1);
-  let d = unpack2x16float(w2);
-  let e = unpack2x16float(w3);
-  column(c, vec4<f32>(a.x, b.x, d.x, e.x));
-  column(c + 1u, vec4<f32>(a.y, b.y, d.y, e.y));
-}
-#endif

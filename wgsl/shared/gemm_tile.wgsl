@@ -30,18 +30,10 @@ fn to_quad(v: vec4<f32>) -> Quad {
 
 // Columns c .. c + 3 of row r of x, zero outside.
 fn x_quad(r: u32, c: u32) -> vec4<f32> {
-  var quad = vec4<f32>(0.0);
-  if (r < p.rows) {
-    let at = p.x_offset + r * p.x_ld + c;
-    if (c + 4u <= p.k) {
-      quad = vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
-    } else {
-      for (var i = 0u; c + i < p.k; i++) {
-        quad[i] = x[at + i];
-      }
-    }
-  }
-  return quad;
+  let at = p.x_offset + min(r, p.rows - 1u) * p.x_ld + c;
+  let quad = vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
+  let inside = vec4<u32>(c, c + 1u, c + 2u, c + 3u) < vec4<u32>(select(0u, p.k, r < p.rows));
+  return select(vec4<f32>(0.0), quad, inside);
 }
 
 // Eight values of a row of W, as stored.
@@ -82,7 +74,7 @@ fn load_eight(o: u32, c: u32) -> Eight {
   }
 #endif
 #if FORMAT == q4 || FORMAT == q8
-  eight.scale = s[scales_row(p.s_0, o, p.k) + group_of(c)];
+  eight.scale = s[p.s_0 + o * row_groups(p.k) + group_of(c)];
 #endif
   return eight;
 }
@@ -118,6 +110,11 @@ fn total(run: vec4<f16>) -> f32 {
 }
 #endif
 
+// None in the first round.
+fn first_quad(k0: u32) -> u32 {
+  return select(0u, ROW_QUADS, k0 == 0u);
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let r0 = wid.y * TM;
@@ -134,22 +131,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var sum1 = vec4<f32>(0.0);
   var sum2 = vec4<f32>(0.0);
   var sum3 = vec4<f32>(0.0);
-  var xa = x_quad(r0 + x_row, 4u * x_at);
-  var xb = x_quad(r0 + x_row + 32u, 4u * x_at);
-  var eight = load_eight(o0 + w_row, 4u * w_at);
-  // Bounds that no compiler unrolls by: some take many seconds over the unrolled bodies.
-  let quads = min(ROW_QUADS, p.k);
-  let outputs = min(16u, 16u * p.n);
-  for (var k0 = 0u; k0 < p.k; k0 += TK) {
-    workgroupBarrier();
-    x_tile[slot(x_row, x_at)] = to_quad(xa);
-    x_tile[slot(x_row + 32u, x_at)] = to_quad(xb);
-    store_eight(eight, w_row, w_at);
-    workgroupBarrier();
-    let next = k0 + TK;
-    xa = x_quad(r0 + x_row, next + 4u * x_at);
-    xb = x_quad(r0 + x_row + 32u, next + 4u * x_at);
-    eight = load_eight(o0 + w_row, next + 4u * w_at);
+  // The next tile is on its way while this one is multiplied; the first round multiplies nothing.
+  for (var k0 = 0u; k0 < p.k + TK; k0 += TK) {
+    let xa = x_quad(r0 + x_row, k0 + 4u * x_at);
+    let xb = x_quad(r0 + x_row + 32u, k0 + 4u * x_at);
+    let eight = load_eight(o0 + w_row, k0 + 4u * w_at);
 #if ARITH == f16
     var run00 = Quad(0.0);
     var run01 = Quad(0.0);
@@ -168,7 +154,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     var run32 = Quad(0.0);
     var run33 = Quad(0.0);
 #endif
-    for (var quad = 0u; quad < quads; quad++) {
+    for (var quad = first_quad(k0); quad < ROW_QUADS; quad++) {
       let a0 = x_tile[slot(my, quad)];
       let a1 = x_tile[slot(my + 16u, quad)];
       let a2 = x_tile[slot(my + 32u, quad)];
@@ -207,9 +193,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     sum2 += vec4<f32>(total(run20), total(run21), total(run22), total(run23));
     sum3 += vec4<f32>(total(run30), total(run31), total(run32), total(run33));
 #endif
+    workgroupBarrier();
+    x_tile[slot(x_row, x_at)] = to_quad(xa);
+    x_tile[slot(x_row + 32u, x_at)] = to_quad(xb);
+    store_eight(eight, w_row, w_at);
+    workgroupBarrier();
   }
   var sums = array<vec4<f32>, 4>(sum0, sum1, sum2, sum3);
-  for (var i = 0u; i < outputs; i++) {
-    finish(r0 + my + i / 4u * 16u, o0 + mx + i % 4u * 16u, sums[i / 4u][i % 4u]);
+  for (var r = r0 + my; r < min(r0 + TM, p.rows); r += 16u) {
+    for (var o = o0 + mx; o < min(o0 + TN, p.n); o += 16u) {
+      finish(r, o, sums[(r - r0) / 16u][(o - o0) / 16u]);
+    }
   }
 }

@@ -15,17 +15,17 @@ fn row_blocks(k: u32) -> u32 {
 }
 
 #if FORMAT == q4 || FORMAT == q8
-// Where row `row` of a matrix starting at `s_first` has its scales.
-fn scales_row(s_first: u32, row: u32, k: u32) -> u32 {
-  return s_first + row * (k / p.group);
-}
-
 // The group that column c lies in: group sizes are powers of two.
 fn group_of(c: u32) -> u32 {
   return c >> firstTrailingBit(p.group);
 }
+
+// Scales of a row.
+fn row_groups(k: u32) -> u32 {
+  return group_of(k);
+}
 #else
-fn scales_row(s_first: u32, row: u32, k: u32) -> u32 {
+fn row_groups(k: u32) -> u32 {
   return 0u;
 }
 #endif
