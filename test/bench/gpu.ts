@@ -24,7 +24,7 @@ import { measureShape } from './gpu_shapes.ts';
 import { shapeNames, type ShapeName } from './model_shapes.ts';
 
 /** Seconds after which a part is ended. */
-const LIMITS: Readonly<Record<Size, number>> = { full: 400, software: 1800, quick: 120 };
+const LIMITS: Readonly<Record<Size, number>> = { full: 400, software: 1800, quick: 240 };
 
 const options = {
   shape: { type: 'string', multiple: true },
@@ -43,7 +43,7 @@ type Save = <Name extends PartName>(figures: PartFigures[Name]) => void;
 
 /**
  * `[--shape NAME]... [--kernels] [--conformance] [--quick] [--precision auto|f32|f16] [--json FILE]`; without a choice of
- * parts, all shapes, or with `everything` all there is.
+ * parts, all shapes, and with `everything` the kernels and the conformance suite too.
  *
  * @returns whether all parts came to their end, and no conformance case failed.
  */
@@ -109,16 +109,17 @@ async function runParts(chosen: Chosen, precision: Precision, json: string | und
 
 function partsOf({ shapes, kernels, conformance, quick, everything }: Chosen, software: boolean): PartName[] {
   const some = shapes.length > 0 || kernels || conformance;
-  const named = (names: readonly ShapeName[]) => names.map((name) => `shape ${name}` as const);
   // 7B weights take a driver that computes on the CPU an hour: only when asked for.
   const usual = shapeNames.filter(
     (name) => name !== 'tiny-llava-sp' && !(software && name === 'llava-sp-7b'),
   );
+  const measured = some ? shapes : quick ? (['tiny-llava-sp'] as const) : usual;
+  const all = everything && !some;
   return [
     'roof',
-    ...named(some && !everything ? shapes : quick ? ['tiny-llava-sp'] : usual),
-    ...(kernels || everything ? (['kernels'] as const) : []),
-    ...(conformance || everything ? (['conformance'] as const) : []),
+    ...measured.map((name) => `shape ${name}` as const),
+    ...(kernels || all ? (['kernels'] as const) : []),
+    ...(conformance || all ? (['conformance'] as const) : []),
   ];
 }
 

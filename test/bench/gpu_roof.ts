@@ -27,14 +27,15 @@ export interface MatrixRate {
 
 export type Size = 'full' | 'software' | 'quick';
 
+const FLOATS = ['f32', 'f16'] as const;
 const SIZES = {
-  full: { copyBytes: 2 ** 30, copyMs: 40, side: 4096 },
-  software: { copyBytes: 2 ** 28, copyMs: 100, side: 1024 },
-  quick: { copyBytes: 2 ** 24, copyMs: 20, side: 256 },
+  full: { copyBytes: 2 ** 30, copyMs: 40, side: 4096, floats: FLOATS },
+  software: { copyBytes: 2 ** 28, copyMs: 100, side: 1024, floats: FLOATS },
+  quick: { copyBytes: 2 ** 24, copyMs: 20, side: 256, floats: FLOATS.slice(1) },
 } as const;
 
 export async function measureRoof(size: Size, save: (roof: Roof) => void): Promise<void> {
-  const { copyMs, side } = SIZES[size];
+  const { copyMs, side, floats } = SIZES[size];
   const host = gpuHost();
   const open = await openDevice(host, {});
   const capabilities = capabilitiesOf(open);
@@ -49,7 +50,7 @@ export async function measureRoof(size: Size, save: (roof: Roof) => void): Promi
   save(roof);
   const jobs = (['linear_gemm', 'linear_gemm_int8'] as const).flatMap((kernel) =>
     candidates(kernel, capabilities).flatMap((variant) =>
-      (kernel === 'linear_gemm' ? (['f32', 'f16'] as const) : (['q8'] as const)).map((format) => ({
+      (kernel === 'linear_gemm' ? floats : (['q8'] as const)).map((format) => ({
         kernel,
         variant,
         format,
