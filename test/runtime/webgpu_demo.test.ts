@@ -16,7 +16,7 @@ import type { Model } from '../../packages/core/src/api/model.ts';
 import type { Backend } from '../../packages/core/src/backend/index.ts';
 import type * as Backends from '../../packages/core/src/backends/index.ts';
 import type { Host } from '../../packages/core/src/host.ts';
-import { nodeHost } from '../../packages/node/src/index.ts';
+import { nodeHost } from '../../packages/node/src/host.ts';
 import type { EvalRow } from '../../packages/demo-model/eval.ts';
 import { argmax } from '../support/golden_model.ts';
 import { openTestGpu, type TestGpu } from '../support/gpu.ts';
