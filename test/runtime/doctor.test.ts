@@ -1,6 +1,7 @@
 /** doctor(): what it reports of a machine without a GPU, of a good kernel, and of a wrong one. */
 import { expect, test } from 'vitest';
-import { doctor } from '../../packages/core/src/index.ts';
+import { doctor, type DoctorReport } from '../../packages/core/src/index.ts';
+import { run } from '../cli/run.ts';
 import { createTestHost } from '../support/host.ts';
 import { openTestGpu } from '../support/gpu.ts';
 import { memorySettings } from '../support/memory_settings.ts';
@@ -70,3 +71,21 @@ test(
   },
   LIMIT,
 );
+
+test('the command line prints what was found, and takes no arguments', async () => {
+  const { VK_ICD_FILENAMES: before } = process.env;
+  // Inherited by the child: no driver, so no GPU to examine.
+  process.env.VK_ICD_FILENAMES = '/nonexistent';
+  try {
+    const { stdout, code } = await run('doctor', '--json');
+    expect(code).toBe(0);
+    const report = JSON.parse(stdout) as DoctorReport;
+    expect(report).toMatchObject({ passed: true, auto: { chosen: 'wasm' } });
+    const text = await run('doctor');
+    expect(text.stdout).toMatch(/wasm +simd +self-test +ok/);
+    expect((await run('doctor', 'x')).code).toBe(2);
+  } finally {
+    if (before === undefined) delete process.env.VK_ICD_FILENAMES;
+    else process.env.VK_ICD_FILENAMES = before;
+  }
+});
