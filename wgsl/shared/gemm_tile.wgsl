@@ -12,6 +12,10 @@ alias Quad = vec4<f32>;
 
 var<workgroup> x_tile: array<Quad, TM * ROW_QUADS>;
 var<workgroup> w_tile: array<Quad, TN * ROW_QUADS>;
+#if ARITH == f16 && FORMAT == q4 || ARITH == f16 && FORMAT == q8
+// Of the tile's rows of W: scale and bias of their codes as stored here. One group holds all of a tile's columns.
+var<workgroup> w_scales: array<vec2<f32>, TN>;
+#endif
 
 fn slot(row: u32, quad: u32) -> u32 {
   return row * ROW_QUADS + (quad ^ (row % ROW_QUADS));
@@ -80,14 +84,25 @@ fn load_eight(o: u32, c: u32) -> Eight {
 }
 
 fn store_eight(eight: Eight, row: u32, quad: u32) {
+#if ARITH == f16 && FORMAT == q4 || ARITH == f16 && FORMAT == q8
+  // Codes from their middle on are whole numbers that f16 holds exactly.
+  let sb = unpack2x16float(eight.scale);
+  let factor = CODE_STEP;
+  let offset = -1.5 * CODE_STEP;
+  if (quad == 0u) {
+    w_scales[row] = vec2<f32>(sb.x, fma(0.5 * CODE_STEP, sb.x, sb.y));
+  }
+#elif FORMAT == q4 || FORMAT == q8
+  let sb = from_codes(eight.scale);
+  let factor = sb.x;
+  let offset = sb.y;
+#endif
 #if FORMAT == q4
-  let sb = from_codes(eight.scale);
-  let low = codes_low(eight.words) * sb.x + sb.y;
-  let high = codes_high(eight.words) * sb.x + sb.y;
+  let low = codes_low(eight.words) * factor + offset;
+  let high = codes_high(eight.words) * factor + offset;
 #elif FORMAT == q8
-  let sb = from_codes(eight.scale);
-  let low = codes_low(eight.words.x) * sb.x + sb.y;
-  let high = codes_low(eight.words.y) * sb.x + sb.y;
+  let low = codes_low(eight.words.x) * factor + offset;
+  let high = codes_low(eight.words.y) * factor + offset;
 #elif FORMAT == f16
   let low = vec4<f32>(unpack2x16float(eight.words.x), unpack2x16float(eight.words.y));
   let high = vec4<f32>(unpack2x16float(eight.words.z), unpack2x16float(eight.words.w));
@@ -103,12 +118,9 @@ fn mul_add(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
 }
 
-#if ARITH == f16
-fn total(run: vec4<f16>) -> f32 {
-  let t = vec4<f32>(run);
-  return (t.x + t.y) + (t.z + t.w);
+fn mul_add4(sum: vec4<f32>, a: vec4<f32>, b0: vec4<f32>, b1: vec4<f32>, b2: vec4<f32>, b3: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(mul_add(sum.x, a, b0), mul_add(sum.y, a, b1), mul_add(sum.z, a, b2), mul_add(sum.w, a, b3));
 }
-#endif
 
 // None in the first round.
 fn first_quad(k0: u32) -> u32 {
@@ -136,62 +148,47 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let xa = x_quad(r0 + x_row, k0 + 4u * x_at);
     let xb = x_quad(r0 + x_row + 32u, k0 + 4u * x_at);
     let eight = load_eight(o0 + w_row, k0 + 4u * w_at);
-#if ARITH == f16
-    var run00 = Quad(0.0);
-    var run01 = Quad(0.0);
-    var run02 = Quad(0.0);
-    var run03 = Quad(0.0);
-    var run10 = Quad(0.0);
-    var run11 = Quad(0.0);
-    var run12 = Quad(0.0);
-    var run13 = Quad(0.0);
-    var run20 = Quad(0.0);
-    var run21 = Quad(0.0);
-    var run22 = Quad(0.0);
-    var run23 = Quad(0.0);
-    var run30 = Quad(0.0);
-    var run31 = Quad(0.0);
-    var run32 = Quad(0.0);
-    var run33 = Quad(0.0);
+#if ARITH == f16 && FORMAT == q4 || ARITH == f16 && FORMAT == q8
+    // Of this tile alone: its scales come after, and what its codes were moved by times the sum of x.
+    let done0 = sum0;
+    let done1 = sum1;
+    let done2 = sum2;
+    let done3 = sum3;
+    sum0 = vec4<f32>(0.0);
+    sum1 = vec4<f32>(0.0);
+    sum2 = vec4<f32>(0.0);
+    sum3 = vec4<f32>(0.0);
+    var x_sums = vec4<f32>(0.0);
 #endif
     for (var quad = first_quad(k0); quad < ROW_QUADS; quad++) {
-      let a0 = x_tile[slot(my, quad)];
-      let a1 = x_tile[slot(my + 16u, quad)];
-      let a2 = x_tile[slot(my + 32u, quad)];
-      let a3 = x_tile[slot(my + 48u, quad)];
-      let b0 = w_tile[slot(mx, quad)];
-      let b1 = w_tile[slot(mx + 16u, quad)];
-      let b2 = w_tile[slot(mx + 32u, quad)];
-      let b3 = w_tile[slot(mx + 48u, quad)];
-#if ARITH == f16
-      run00 = fma(a0, b0, run00);
-      run01 = fma(a0, b1, run01);
-      run02 = fma(a0, b2, run02);
-      run03 = fma(a0, b3, run03);
-      run10 = fma(a1, b0, run10);
-      run11 = fma(a1, b1, run11);
-      run12 = fma(a1, b2, run12);
-      run13 = fma(a1, b3, run13);
-      run20 = fma(a2, b0, run20);
-      run21 = fma(a2, b1, run21);
-      run22 = fma(a2, b2, run22);
-      run23 = fma(a2, b3, run23);
-      run30 = fma(a3, b0, run30);
-      run31 = fma(a3, b1, run31);
-      run32 = fma(a3, b2, run32);
-      run33 = fma(a3, b3, run33);
-#else
-      sum0 = vec4<f32>(mul_add(sum0.x, a0, b0), mul_add(sum0.y, a0, b1), mul_add(sum0.z, a0, b2), mul_add(sum0.w, a0, b3));
-      sum1 = vec4<f32>(mul_add(sum1.x, a1, b0), mul_add(sum1.y, a1, b1), mul_add(sum1.z, a1, b2), mul_add(sum1.w, a1, b3));
-      sum2 = vec4<f32>(mul_add(sum2.x, a2, b0), mul_add(sum2.y, a2, b1), mul_add(sum2.z, a2, b2), mul_add(sum2.w, a2, b3));
-      sum3 = vec4<f32>(mul_add(sum3.x, a3, b0), mul_add(sum3.y, a3, b1), mul_add(sum3.z, a3, b2), mul_add(sum3.w, a3, b3));
+      let a0 = vec4<f32>(x_tile[slot(my, quad)]);
+      let a1 = vec4<f32>(x_tile[slot(my + 16u, quad)]);
+      let a2 = vec4<f32>(x_tile[slot(my + 32u, quad)]);
+      let a3 = vec4<f32>(x_tile[slot(my + 48u, quad)]);
+      let b0 = vec4<f32>(w_tile[slot(mx, quad)]);
+      let b1 = vec4<f32>(w_tile[slot(mx + 16u, quad)]);
+      let b2 = vec4<f32>(w_tile[slot(mx + 32u, quad)]);
+      let b3 = vec4<f32>(w_tile[slot(mx + 48u, quad)]);
+      sum0 = mul_add4(sum0, a0, b0, b1, b2, b3);
+      sum1 = mul_add4(sum1, a1, b0, b1, b2, b3);
+      sum2 = mul_add4(sum2, a2, b0, b1, b2, b3);
+      sum3 = mul_add4(sum3, a3, b0, b1, b2, b3);
+#if ARITH == f16 && FORMAT == q4 || ARITH == f16 && FORMAT == q8
+      let one = vec4<f32>(1.0);
+      x_sums += vec4<f32>(dot(a0, one), dot(a1, one), dot(a2, one), dot(a3, one));
 #endif
     }
-#if ARITH == f16
-    sum0 += vec4<f32>(total(run00), total(run01), total(run02), total(run03));
-    sum1 += vec4<f32>(total(run10), total(run11), total(run12), total(run13));
-    sum2 += vec4<f32>(total(run20), total(run21), total(run22), total(run23));
-    sum3 += vec4<f32>(total(run30), total(run31), total(run32), total(run33));
+#if ARITH == f16 && FORMAT == q4 || ARITH == f16 && FORMAT == q8
+    let c0 = w_scales[mx];
+    let c1 = w_scales[mx + 16u];
+    let c2 = w_scales[mx + 32u];
+    let c3 = w_scales[mx + 48u];
+    let scale = vec4<f32>(c0.x, c1.x, c2.x, c3.x);
+    let bias = vec4<f32>(c0.y, c1.y, c2.y, c3.y);
+    sum0 = done0 + (scale * sum0 + bias * x_sums.x);
+    sum1 = done1 + (scale * sum1 + bias * x_sums.y);
+    sum2 = done2 + (scale * sum2 + bias * x_sums.z);
+    sum3 = done3 + (scale * sum3 + bias * x_sums.w);
 #endif
     workgroupBarrier();
     x_tile[slot(x_row, x_at)] = to_quad(xa);
