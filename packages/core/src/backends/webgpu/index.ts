@@ -163,11 +163,22 @@ export class WebGpuBackend implements Backend {
   }
 
   async createCache(caches: readonly KvCacheRef[]): Promise<void> {
-    for (const ref of caches) {
-      const bytes = ref.context * ref.kvHeads * ref.headDim * 4;
-      const k = await this.#memory.storage('cache', bytes, 'keys');
-      const v = await this.#memory.storage('cache', bytes, 'values');
-      this.#caches.set(ref.layer, { ref, k, v });
+    const made: GPUBuffer[] = [];
+    const make = async (bytes: number, what: string): Promise<GPUBuffer> => {
+      const buffer = await this.#memory.storage('cache', bytes, what);
+      made.push(buffer);
+      return buffer;
+    };
+    try {
+      const all: [number, { ref: KvCacheRef; k: GPUBuffer; v: GPUBuffer }][] = [];
+      for (const ref of caches) {
+        const bytes = ref.context * ref.kvHeads * ref.headDim * 4;
+        all.push([ref.layer, { ref, k: await make(bytes, 'keys'), v: await make(bytes, 'values') }]);
+      }
+      for (const [layer, cache] of all) this.#caches.set(layer, cache);
+    } catch (error) {
+      for (const buffer of made) this.#memory.free(buffer);
+      throw error;
     }
   }
 
