@@ -33,6 +33,8 @@ export interface LinearTime {
 
 /** Milliseconds that one measurement should last. */
 const LENGTH = 20;
+/** Milliseconds after which nothing is measured again. */
+const ENOUGH = 1000;
 
 export async function timeLinear(host: Host, job: LinearJob): Promise<LinearTime> {
   const { format, rows, n, k, coldBytes, options } = job;
@@ -60,7 +62,9 @@ export async function timeLinear(host: Host, job: LinearJob): Promise<LinearTime
     const once = await backend.time(executable, run, 1);
     const repeats = Math.min(200, Math.max(1, Math.ceil(LENGTH / once)));
     let ms = once;
-    for (let i = 0; i < 3; i++) ms = Math.min(ms, await backend.time(executable, run, repeats));
+    const start = performance.now();
+    for (let i = 0; i < 3 && once + performance.now() - start < ENOUGH; i++)
+      ms = Math.min(ms, await backend.time(executable, run, repeats));
     // The last one: before it, x may have been rounded to int8.
     const { dispatches } = (executable as Compiled).parts.list;
     const { kernel, variant } =

@@ -30,7 +30,7 @@ export type Size = 'full' | 'software' | 'quick';
 const FLOATS = ['f32', 'f16'] as const;
 const SIZES = {
   full: { copyBytes: 2 ** 30, copyMs: 40, side: 4096, floats: FLOATS },
-  software: { copyBytes: 2 ** 28, copyMs: 100, side: 1024, floats: FLOATS },
+  software: { copyBytes: 2 ** 28, copyMs: 100, side: 512, floats: FLOATS },
   quick: { copyBytes: 2 ** 24, copyMs: 20, side: 256, floats: FLOATS.slice(1) },
 } as const;
 

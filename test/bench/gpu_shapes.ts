@@ -71,7 +71,7 @@ export interface KernelShare {
 
 const PLANS = {
   full: { prefill: 640, warm: 16, tokens: 128, repeats: 5 },
-  software: { prefill: 128, warm: 4, tokens: 16, repeats: 2 },
+  software: { prefill: 64, warm: 2, tokens: 8, repeats: 1 },
   quick: { prefill: 32, warm: 4, tokens: 8, repeats: 2 },
 } as const;
 
