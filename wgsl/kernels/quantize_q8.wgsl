@@ -23,12 +23,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let some = finite && scale >= 1.17549435e-38;
   let divisor = select(1.0, scale, some);
   var sum = 0;
-  for (var at = 0u; at < 32u; at += 4u) {
-    let begin = first + at;
-    var q = vec4<i32>(round(vec4<f32>(x[begin], x[begin + 1u], x[begin + 2u], x[begin + 3u]) / divisor));
+  for (var at = first; at < first + 32u; at += 4u) {
+    var q = vec4<i32>(round(vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]) / divisor));
     q = select(vec4<i32>(0), q, vec4<bool>(some));
     sum += (q.x + q.y) + (q.z + q.w);
-    xq[2u * i + at / 16u][at / 4u % 4u] = pack4xI8(q);
+    xq[2u * i + (at - first) / 16u][(at - first) / 4u % 4u] = pack4xI8(q);
   }
   // Where there is no scale: zero, or the bits of a NaN.
   let none = bitcast<vec2<f32>>(vec2<u32>(select(0x7fc00000u, 0u, finite)));

@@ -23,88 +23,56 @@ struct Rows {
 
 // Columns begin .. begin + STAGE - 1 of x, zeros from `end` on.
 fn stage(begin: u32, end: u32) {
-  for (var quad = place; quad < STAGE / 4u; quad += WG) {
-    let c = begin + 4u * quad;
-    if (c >= end) {
-      break;
+  // Zeros to the end of the last block: padding must not meet what x has there.
+  let padded = row_blocks(end) * KV;
+  for (var c = begin + place; c < min(padded, begin + STAGE); c += WG) {
+    let at = c - begin;
+    var value = 0.0;
+    if (c < end) {
+      value = load1(c);
     }
-    var v = vec4<f32>(load1(c), 0.0, 0.0, 0.0);
-    if (c + 1u < end) {
-      v.y = load1(c + 1u);
-    }
-    if (c + 2u < end) {
-      v.z = load1(c + 2u);
-    }
-    if (c + 3u < end) {
-      v.w = load1(c + 3u);
-    }
-    staged[quad / (KV / 4u) * QUADS + quad % (KV / 4u)] = v;
-#if FORMAT == f16
-    // The last block's second half may lie beyond `end`, where no invocation comes.
-    if (c + 4u >= end && quad % 2u == 0u) {
-      staged[quad / 2u * QUADS + 1u] = vec4<f32>(0.0);
-    }
-#endif
+    staged[at / KV * QUADS + at % KV / 4u][at % 4u] = value;
   }
 }
 
-#if FORMAT == q4
-fn word_dot(c: u32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return dot(codes_low(c), a) + dot(codes_high(c), b);
-}
+// Of the block at work: sums with four rows, and of x itself for their biases.
+var<private> block_sum: vec4<f32>;
+var<private> x_sum: f32;
 
-// A block of four rows with the staged x at `at`, as sums of 1 + code / 16.
-fn block_dots(q0: vec4<u32>, q1: vec4<u32>, q2: vec4<u32>, q3: vec4<u32>, at: u32) -> vec4<f32> {
-  var a = staged[at];
-  var b = staged[at + 1u];
-  var sum = vec4<f32>(word_dot(q0.x, a, b), word_dot(q1.x, a, b), word_dot(q2.x, a, b), word_dot(q3.x, a, b));
-  a = staged[at + 2u];
-  b = staged[at + 3u];
-  sum += vec4<f32>(word_dot(q0.y, a, b), word_dot(q1.y, a, b), word_dot(q2.y, a, b), word_dot(q3.y, a, b));
-  a = staged[at + 4u];
-  b = staged[at + 5u];
-  sum += vec4<f32>(word_dot(q0.z, a, b), word_dot(q1.z, a, b), word_dot(q2.z, a, b), word_dot(q3.z, a, b));
-  a = staged[at + 6u];
-  b = staged[at + 7u];
-  return sum + vec4<f32>(word_dot(q0.w, a, b), word_dot(q1.w, a, b), word_dot(q2.w, a, b), word_dot(q3.w, a, b));
-}
-
-fn block_sum(at: u32) -> f32 {
-  let a = (staged[at] + staged[at + 1u]) + (staged[at + 2u] + staged[at + 3u]);
-  let b = (staged[at + 4u] + staged[at + 5u]) + (staged[at + 6u] + staged[at + 7u]);
-  return dot(a + b, vec4<f32>(1.0));
-}
-#elif FORMAT == q8
-fn block_dots(q0: vec4<u32>, q1: vec4<u32>, q2: vec4<u32>, q3: vec4<u32>, at: u32) -> vec4<f32> {
-  return vec4<f32>(block_dot(q0, at), block_dot(q1, at), block_dot(q2, at), block_dot(q3, at));
-}
-
-fn block_dot(q: vec4<u32>, at: u32) -> f32 {
-  return (dot(codes_low(q.x), staged[at]) + dot(codes_low(q.y), staged[at + 1u])) +
-    (dot(codes_low(q.z), staged[at + 2u]) + dot(codes_low(q.w), staged[at + 3u]));
-}
-
-fn block_sum(at: u32) -> f32 {
-  return dot((staged[at] + staged[at + 1u]) + (staged[at + 2u] + staged[at + 3u]), vec4<f32>(1.0));
-}
-#elif FORMAT == f16
-fn block_dots(q0: vec4<u32>, q1: vec4<u32>, q2: vec4<u32>, q3: vec4<u32>, at: u32) -> vec4<f32> {
-  return vec4<f32>(block_dot(q0, at), block_dot(q1, at), block_dot(q2, at), block_dot(q3, at));
-}
-
-fn block_dot(q: vec4<u32>, at: u32) -> f32 {
-  return dot(vec4<f32>(unpack2x16float(q.x), unpack2x16float(q.y)), staged[at]) +
-    dot(vec4<f32>(unpack2x16float(q.z), unpack2x16float(q.w)), staged[at + 1u]);
-}
-#else
-fn block_dots(q0: vec4<u32>, q1: vec4<u32>, q2: vec4<u32>, q3: vec4<u32>, at: u32) -> vec4<f32> {
+// The quad of x at `at` with the values of four rows.
+fn quad(at: u32, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) {
   let a = staged[at];
-  return vec4<f32>(
-    dot(bitcast<vec4<f32>>(q0), a), dot(bitcast<vec4<f32>>(q1), a), dot(bitcast<vec4<f32>>(q2), a),
-    dot(bitcast<vec4<f32>>(q3), a)
-  );
+  block_sum += vec4<f32>(dot(v0, a), dot(v1, a), dot(v2, a), dot(v3, a));
+  x_sum += (a.x + a.y) + (a.z + a.w);
 }
+
+// A word of each row with the x from `at` on.
+fn word(at: u32, c: vec4<u32>) {
+#if FORMAT == q4
+  quad(at, codes_low(c.x), codes_low(c.y), codes_low(c.z), codes_low(c.w));
+  quad(at + 1u, codes_high(c.x), codes_high(c.y), codes_high(c.z), codes_high(c.w));
+#elif FORMAT == q8
+  quad(at, codes_low(c.x), codes_low(c.y), codes_low(c.z), codes_low(c.w));
 #endif
+}
+
+fn block(at: u32, q0: vec4<u32>, q1: vec4<u32>, q2: vec4<u32>, q3: vec4<u32>) {
+#if FORMAT == q4 || FORMAT == q8
+  word(at, vec4<u32>(q0.x, q1.x, q2.x, q3.x));
+  word(at + KV / 16u, vec4<u32>(q0.y, q1.y, q2.y, q3.y));
+  word(at + KV / 8u, vec4<u32>(q0.z, q1.z, q2.z, q3.z));
+  word(at + KV / 16u * 3u, vec4<u32>(q0.w, q1.w, q2.w, q3.w));
+#elif FORMAT == f16
+  quad(at, halves(q0.xy), halves(q1.xy), halves(q2.xy), halves(q3.xy));
+  quad(at + 1u, halves(q0.zw), halves(q1.zw), halves(q2.zw), halves(q3.zw));
+#else
+  quad(at, bitcast<vec4<f32>>(q0), bitcast<vec4<f32>>(q1), bitcast<vec4<f32>>(q2), bitcast<vec4<f32>>(q3));
+#endif
+}
+
+fn halves(q: vec2<u32>) -> vec4<f32> {
+  return vec4<f32>(unpack2x16float(q.x), unpack2x16float(q.y));
+}
 
 // This lane's part of the staged columns from `begin` on, of columns below `end`.
 fn team_dots(rows: Rows, begin: u32, end: u32) -> vec4<f32> {
@@ -112,22 +80,19 @@ fn team_dots(rows: Rows, begin: u32, end: u32) -> vec4<f32> {
   let first = begin / KV;
   let count = min(row_blocks(end) - first, STAGE / KV);
   for (var i = place % TEAM; i < count; i += TEAM) {
-    let block = first + i;
-    let q0 = w[rows.w.x + block];
-    let q1 = w[rows.w.y + block];
-    let q2 = w[rows.w.z + block];
-    let q3 = w[rows.w.w + block];
-    let sum = block_dots(q0, q1, q2, q3, i * QUADS);
+    let at = rows.w + vec4<u32>(first + i);
+    block_sum = vec4<f32>(0.0);
+    x_sum = 0.0;
+    block(i * QUADS, w[at.x], w[at.y], w[at.z], w[at.w]);
 #if FORMAT == q4 || FORMAT == q8
-    let group = group_of(block * KV);
-    let x_sum = block_sum(i * QUADS);
-    let c0 = from_codes(s[rows.s.x + group]);
-    let c1 = from_codes(s[rows.s.y + group]);
-    let c2 = from_codes(s[rows.s.z + group]);
-    let c3 = from_codes(s[rows.s.w + group]);
-    total += vec4<f32>(c0.x, c1.x, c2.x, c3.x) * sum + vec4<f32>(c0.y, c1.y, c2.y, c3.y) * x_sum;
+    let scale = rows.s + vec4<u32>(group_of((first + i) * KV));
+    let c0 = from_codes(s[scale.x]);
+    let c1 = from_codes(s[scale.y]);
+    let c2 = from_codes(s[scale.z]);
+    let c3 = from_codes(s[scale.w]);
+    total += vec4<f32>(c0.x, c1.x, c2.x, c3.x) * block_sum + vec4<f32>(c0.y, c1.y, c2.y, c3.y) * x_sum;
 #else
-    total += sum;
+    total += block_sum;
 #endif
   }
   return total;
@@ -136,6 +101,7 @@ fn team_dots(rows: Rows, begin: u32, end: u32) -> vec4<f32> {
 // This invocation's place in the workgroup: its team is place / TEAM.
 var<private> place: u32;
 
+// How many neighbours add up by shuffles: a power of two, a team at most.
 #if REDUCE == subgroup
 var<private> lane: u32;
 var<private> lanes: u32;
@@ -143,49 +109,40 @@ var<private> lanes: u32;
 // Subgroups hold stretches of invocations, in any order inside.
 fn take_place(index: u32, subgroup_lane: u32, subgroup_size: u32) {
   lane = subgroup_lane;
-  lanes = subgroup_size;
+  lanes = min(subgroup_size, TEAM);
   place = subgroupMin(index) + subgroup_lane;
 }
+#else
+const lanes: u32 = 1u;
 
-// Adds up `mine` over each team, for team_sum. A subgroup may hold less than a team, or several.
+fn take_place(index: u32) {
+  place = index;
+}
+#endif
+
+// Lays out `mine` of all invocations for team_sum.
 fn add_up(mine: vec4<f32>) {
+#if REDUCE == subgroup
   var v = mine;
   v += select(vec4<f32>(0.0), subgroupShuffleXor(v, 16u), vec4<bool>(lanes > 16u));
   v += select(vec4<f32>(0.0), subgroupShuffleXor(v, 8u), vec4<bool>(lanes > 8u));
   v += select(vec4<f32>(0.0), subgroupShuffleXor(v, 4u), vec4<bool>(lanes > 4u));
   v += subgroupShuffleXor(v, 2u);
   v += subgroupShuffleXor(v, 1u);
-  if (lane % min(lanes, TEAM) == 0u) {
+  if (lane % lanes == 0u) {
     sums[place] = v;
   }
+#else
+  sums[place] = mine;
+#endif
   workgroupBarrier();
 }
 
 // The sum of row `row` of a team's four.
 fn team_sum(team: u32, row: u32) -> f32 {
   var total = 0.0;
-  for (var i = 0u; i < TEAM; i += min(lanes, TEAM)) {
-    total += sums[team * TEAM + i][row];
+  for (var i = team * TEAM; i < team * TEAM + TEAM; i += lanes) {
+    total += sums[i][row];
   }
   return total;
 }
-#else
-fn take_place(index: u32) {
-  place = index;
-}
-
-fn add_up(mine: vec4<f32>) {
-  sums[place] = mine;
-  workgroupBarrier();
-  for (var half = TEAM / 2u; half > 0u; half /= 2u) {
-    if (place % TEAM < half) {
-      sums[place] += sums[place + half];
-    }
-    workgroupBarrier();
-  }
-}
-
-fn team_sum(team: u32, row: u32) -> f32 {
-  return sums[team * TEAM][row];
-}
-#endif
