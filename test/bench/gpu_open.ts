@@ -1,5 +1,5 @@
 /** The adapter that the benches run on: the first that Vulkan offers. */
-import { arch, cpus, platform, release } from 'node:os';
+import { arch, cpus, platform } from 'node:os';
 import { create } from 'webgpu';
 import { openDevice } from '../../packages/core/src/backends/webgpu/device.ts';
 import type { Host } from '../../packages/core/src/host.ts';
@@ -72,7 +72,7 @@ export interface MachineFigures {
 export function machineFigures(): MachineFigures {
   const [first] = cpus();
   return {
-    system: `${platform()} ${release()} ${arch()}`,
+    system: `${platform()} ${arch()}`,
     processor: first?.model ?? 'unknown',
     cores: cpus().length,
     node: process.version,

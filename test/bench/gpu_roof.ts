@@ -99,7 +99,9 @@ async function copyRate(open: OpenDevice, bytes: number, length: number): Promis
       short = Math.min(short, await time(1));
       long = Math.min(long, await time(1 + count));
     }
-    return (2 * bytes * count) / (long - short) / 1e6;
+    // Beside other work the short run may have been the slower one: then the long one stands with all its overhead.
+    const [copies, ms] = long > short ? [count, long - short] : [1 + count, long];
+    return (2 * bytes * copies) / ms / 1e6;
   } finally {
     memory.destroy();
   }
