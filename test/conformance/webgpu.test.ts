@@ -27,6 +27,7 @@ const devices: { gpu: Exclude<TestGpu, 'null'>; input: SuiteInput }[] = [
     input: {
       column: 'int8 block',
       options: { variants: { ...free, linear_gemm_int8: 'block' }, int8: true },
+      groups: ['linear'],
       stride: 3,
     },
   },
@@ -35,6 +36,7 @@ const devices: { gpu: Exclude<TestGpu, 'null'>; input: SuiteInput }[] = [
     input: {
       column: 'int8 tile',
       options: { variants: { ...workgroup, linear_gemm_int8: 'tile' }, int8: true },
+      groups: ['linear'],
       stride: 3,
     },
   },

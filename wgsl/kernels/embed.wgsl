@@ -32,5 +32,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #else
   let value = bitcast<f32>(block[at]);
 #endif
-  y[p.y_offset + r * p.y_ld + c] = value;
+  y[p.y_offset + r * p.y_ld + c] = value * p.unit;
 }

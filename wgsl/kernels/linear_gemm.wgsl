@@ -14,7 +14,7 @@ const NONE: u32 = 0xffffffffu;
 
 fn finish(r: u32, o: u32, sum: f32) {
   let to = p.y_offset + r * p.y_ld + o;
-  var value = sum;
+  var value = sum * p.unit;
   if (p.bias_0 != NONE) {
     value += v[p.bias_0 + o];
   }

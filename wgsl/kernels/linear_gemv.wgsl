@@ -70,10 +70,10 @@ fn pick(a: u32, b: u32, c: u32, second: vec4<bool>, third: vec4<bool>) -> vec4<u
 fn finish(o: u32, r: u32, sum: f32, up: f32) {
   let to = p.y_offset + r * p.y_ld + o;
 #if PAIR
-  y[to] = silu(sum) * up;
+  y[to] = silu(sum * p.unit) * up * p.unit;
 #else
   let at = source(o);
-  var value = sum;
+  var value = sum * p.unit;
   if (at.bias.x != NONE) {
     value += v[at.bias.x + at.row.x];
   }

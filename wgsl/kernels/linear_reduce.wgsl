@@ -17,6 +17,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var c = 0u; c < at.y; c++) {
     sum += partials[at.x + c * p.n + o];
   }
+  sum *= p.unit;
   if (at.z != NONE) {
     sum += v[at.z + o];
   }

@@ -1,3 +1,4 @@
+// Scales and biases are stored in units of p.unit, a power of two that brings those of a matrix into f16's range.
 // A matrix row is a run of vec4<u32> blocks of KV values, in k order, lowest bits first. q4/q8: value = scale * code +
 // bias, one u32 = pack2x16float(scale, bias) for `group` values. f16/f32: the last block of a row is padded with zeros.
 #if FORMAT == q4

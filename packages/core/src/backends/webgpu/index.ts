@@ -491,8 +491,8 @@ function fieldsOfSampling({ temperature, topK, topP, minP, repetitionPenalty }: 
 }
 
 /** Matrices with the same key have the same layout. */
-function keyFor(weight: Pick<StoredWeight, 'format' | 'group'> | undefined): string {
-  return weight ? `${weight.format} ${weight.group}` : '';
+function keyFor(weight: (Pick<StoredWeight, 'format' | 'group'> & { unit?: number }) | undefined): string {
+  return weight ? `${weight.format} ${weight.group} ${weight.unit ?? 1}` : '';
 }
 
 function resolved<T>(value: T | undefined): T {

@@ -60,6 +60,7 @@ function lowerCommand(l: Lowering, command: Exclude<Command, { op: 'linear' }>):
           ...view('y', y),
           w_0: tile.codes / 16,
           s_0: tile.scales / 4,
+          unit: matrix.unit,
         };
         const bindings = [...weights(tile.arena), of(ids), of(y)];
         l.emitFlat('embed', { FORMAT: matrix.format }, ids.rows * w.k, params, bindings);

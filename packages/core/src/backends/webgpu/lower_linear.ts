@@ -57,7 +57,8 @@ function lowerJob(l: Lowering, job: Job): void {
   const { gemvRows } = l.context.selection;
   const x = l.readable(job.x, y);
   const residual = job.residual && !sameView(job.residual, y) ? l.readable(job.residual, y) : job.residual;
-  if (rows === 1 && part.w.k >= SPLIT_K && part.w.n <= SPLIT_N && !norm) return lowerLinears(l, [{ ...job, x, residual }]);
+  if (rows === 1 && part.w.k >= SPLIT_K && part.w.n <= SPLIT_N && !norm)
+    return lowerLinears(l, [{ ...job, x, residual }]);
   const int8 =
     rows > gemvRows && l.context.selection.int8 && (matrix.format === 'q4' || matrix.format === 'q8');
   const rounded = int8 ? quantize(l, x) : null;
@@ -119,6 +120,7 @@ function emitGemv(
     norm_w: norm ? l.context.vector(norm.w) : NONE,
     norm_b: norm?.b ? l.context.vector(norm.b) : NONE,
     eps: norm?.eps ?? 0,
+    unit: matrices[0].unit,
     part_end_0: tiles[0].rows,
     part_end_1: tiles[0].rows + at(1).rows,
     w_0: at(0).codes / 16,
@@ -161,6 +163,7 @@ function emitGemm(l: Lowering, { x, rounded, part, matrix, tile, act, residual, 
     w_0: tile.codes / 16,
     s_0: tile.scales / 4,
     bias_0: part.bias ? l.context.vector(part.bias) + tile.first : NONE,
+    unit: matrix.unit,
   };
   const inputs = rounded ? [of(rounded.xq), of(rounded.xs)] : [of(x)];
   const bindings = [...weights(tile.arena), VECTORS, ...inputs, residualBinding(residual, y), of(y)];
@@ -188,11 +191,12 @@ export function lowerLinears(l: Lowering, jobs: readonly Job[]): void {
     for (const tile of matrix.tiles) {
       if (!arenas.has(tile.arena)) arenas.set(tile.arena, arenas.size);
       const alone = job.residual ? index : -1;
-      const { format, group } = matrix;
+      const { format, group, unit } = matrix;
       const key = [
         arenas.get(tile.arena),
         format,
         group,
+        unit,
         tile.rows,
         job.x.storage,
         job.y.storage,
@@ -241,6 +245,7 @@ function emitSplit(l: Lowering, set: readonly { job: Job; matrix: Matrix; tile: 
   const residual = job.residual && { ...job.residual, offset: job.residual.offset + tile.first };
   const params = {
     ...common,
+    unit: matrix.unit,
     ...residualParams(residual, { ...y, offset: y.offset + tile.first }),
     parts: sums,
   };

@@ -34,16 +34,34 @@ export function packRows(
   return out;
 }
 
-/** Scale and bias of every group side by side, as halves. */
+/**
+ * The power of two in which scales and biases are stored as halves, so that the largest is well inside f16's range: 1 for
+ * all that models have, since matrices of one unit can be read by one dispatch. Halves are kept as they are.
+ */
+export function unitOf(scalesAndBiases: Uint8Array, from: FloatFormat): number {
+  if (from === 'f16') return 1;
+  const largest = toFloat32(scalesAndBiases, from).reduce(
+    (most, value) => Math.max(most, Math.abs(value)),
+    0,
+  );
+  return largest === 0 ? 1 : 2 ** (16 * Math.round(Math.log2(largest) / 16));
+}
+
+/** Scale and bias of every group side by side, as halves in units of `unit`. */
 export function packScales(
   scales: Uint8Array,
   biases: Uint8Array,
   from: FloatFormat,
+  unit: number,
   name: string,
 ): Uint8Array {
-  const [s, b] = [scales, biases].map((part) =>
-    from === 'f16' ? new Uint16Array(part.slice().buffer) : halves(part, from, name),
-  );
+  const [s, b] = [scales, biases].map((part) => {
+    if (from === 'f16') return new Uint16Array(part.slice().buffer);
+    return toHalves(
+      toFloat32(part, from).map((value) => value / unit),
+      name,
+    );
+  });
   const out = new Uint16Array(2 * s.length);
   for (let i = 0; i < s.length; i++) {
     out[2 * i] = s[i];

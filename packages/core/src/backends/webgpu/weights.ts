@@ -8,7 +8,7 @@ import { toHwi } from '../../backend/stored.ts';
 import { throwIfAborted } from '../../errors/index.ts';
 import type { WeightRef } from '../../ops/index.ts';
 import { assertFinite, toFloat32, type FloatFormat } from '../../weights/floats.ts';
-import { packRows, packScales, rowBytes, scaleBytes } from './pack.ts';
+import { packRows, packScales, rowBytes, scaleBytes, unitOf } from './pack.ts';
 import type { GpuMemory } from './memory.ts';
 import type { OpenDevice } from './device.ts';
 
@@ -31,6 +31,8 @@ export interface Matrix {
   readonly ref: WeightRef;
   readonly format: StoredWeight['format'];
   readonly group: number;
+  /** Scales and biases are stored in units of this power of two; 1 for floats. */
+  readonly unit: number;
   readonly tiles: readonly Tile[];
 }
 
@@ -116,7 +118,8 @@ export class Weights {
           arena.bytes = codes + bytesOf(shape, taken);
           tiles.push({ first, rows: taken, arena, codes, scales });
         }
-        this.#matrices.set(shape.ref.name, { ...shape, tiles });
+        const { ref, format, group } = shape;
+        this.#matrices.set(ref.name, { ref, format, group, unit: 1, tiles });
       }
     };
     const done = new Set<string>();
@@ -132,8 +135,12 @@ export class Weights {
   async load(weight: StoredWeight, signal?: AbortSignal): Promise<void> {
     if (weight.ref.kind === 'vector') return this.#loadVector(weight, signal);
     this.place([weight], []);
-    const { ref, format } = weight;
+    const { ref, format, dtype } = weight;
     const { tiles } = this.matrix(ref);
+    const quantised = format === 'q4' || format === 'q8';
+    const scales = quantised && dtype !== 'F16' ? await weight.readScales?.(0, ref.n, signal) : undefined;
+    const unit = scales ? unitOf(scales, dtype.toLowerCase() as FloatFormat) : 1;
+    this.#matrices.set(ref.name, { ...this.matrix(ref), unit });
     const step = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes(format, ref.k)));
     for (const tile of tiles) {
       const { arena } = tile;
@@ -162,7 +169,7 @@ export class Weights {
       assertFinite(scales, float, ref.name);
       assertFinite(biases, float, ref.name);
       await this.#write(buffer, tile.codes + row * rowBytes(format, ref.k), values);
-      const packed = packScales(scales, biases, float, ref.name);
+      const packed = packScales(scales, biases, float, this.matrix(ref).unit, ref.name);
       await this.#write(buffer, tile.scales + row * scaleBytes(format, ref.k, group), packed);
       return;
     }
