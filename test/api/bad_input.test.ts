@@ -650,7 +650,6 @@ describe('model folders', () => {
   const options: [string, unknown, ErrorCode, string | RegExp][] = [
     ['device', 'gpu', 'OPTION_INVALID', 'device'],
     ['device', 5n, 'OPTION_INVALID', 'device'],
-    ['device', 'webgpu', 'BACKEND_UNAVAILABLE', 'webgpu'],
     ...['f64', 16, null].map(
       (value) => ['precision', value, 'OPTION_INVALID', 'precision'] as [string, unknown, ErrorCode, string],
     ),

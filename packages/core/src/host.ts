@@ -61,11 +61,12 @@ export interface Host {
   readKernels(file: string): Promise<Uint8Array>;
   spawnWorker(): WorkerPort;
   /**
-   * The runtime's WebGPU.
+   * The runtime's WebGPU. With `hardwareOnly` the caller wants no adapter that computes on the CPU: a host that knows at
+   * once that there is no other says so.
    *
    * @throws {UnsupportedError} `BACKEND_UNAVAILABLE`, saying what is missing.
    */
-  openGpu(): Promise<GPU>;
+  openGpu(options?: { hardwareOnly?: boolean }): Promise<GPU>;
   /** Short texts that last between runs, as what was measured on this machine. Losing one costs time, nothing else. */
   readonly settings: Settings;
 }

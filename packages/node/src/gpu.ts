@@ -1,4 +1,11 @@
+import { existsSync } from 'node:fs';
 import { UnsupportedError } from '@llava-sp/core';
+
+/**
+ * What Linux shows of a GPU: of the kernel's own drivers, NVIDIA's, WSL's, and of phones. Without any, Dawn would take a
+ * second to find that out, and print warnings of its own about it.
+ */
+const RENDER_DEVICES = ['/dev/dri', '/dev/nvidiactl', '/dev/dxg', '/dev/kgsl-3d0', '/dev/mali0'];
 
 /** Dawn crashes when its GPU object is collected while a device lives, so the first one is kept for good. */
 let opening: Promise<GPU> | undefined;
@@ -9,7 +16,16 @@ let opening: Promise<GPU> | undefined;
  *
  * @throws {UnsupportedError} `BACKEND_UNAVAILABLE` where the package is not installed or has no build for this machine.
  */
-export function openGpu(): Promise<GPU> {
+export function openGpu({ hardwareOnly = false }: { hardwareOnly?: boolean } = {}): Promise<GPU> {
+  if (hardwareOnly && process.platform === 'linux' && !RENDER_DEVICES.some(existsSync)) {
+    return Promise.reject(
+      new UnsupportedError({
+        code: 'BACKEND_UNAVAILABLE',
+        message: 'This machine has no GPU: there is no render device in /dev.',
+        fix: 'In a container, hand the GPU in; device "webgpu" takes drivers that compute on the CPU, too.',
+      }),
+    );
+  }
   opening ??= open().catch((error: unknown) => {
     opening = undefined;
     throw error;

@@ -49,7 +49,7 @@ function shortInfo({ info }: Model) {
 function printStats({ info }: Model, { usage, timings, finishReason }: Answer): void {
   const ms = (value: number): string => `${value.toFixed(0)} ms`;
   console.error(`
-model     ${info.name} on ${info.backend.name}, ${info.backend.threads} threads, loaded in ${ms(info.loadTime)}
+model     ${info.name} on ${placeOf(info)}, loaded in ${ms(info.loadTime)}
 tokens    ${usage.promptTokens} in (${usage.imageTokens} of the image), ${usage.completionTokens} out, ended by ${finishReason}
 image     ${ms(timings.image)}
 vision    ${ms(timings.vision)}
@@ -57,4 +57,9 @@ prefill   ${ms(timings.prefill)}
 decode    ${ms(timings.decode)}, ${timings.tokensPerSecond.toFixed(1)} tokens/s
 total     ${ms(timings.total)}`);
   for (const { message } of info.warnings) console.error(`warning   ${message}`);
+}
+
+/** As `wasm, 2 threads`; a GPU has none to speak of. */
+function placeOf({ backend: { name, threads } }: Model['info']): string {
+  return threads > 0 ? `${name}, ${threads} threads` : name;
 }

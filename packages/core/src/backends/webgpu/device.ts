@@ -142,7 +142,7 @@ export async function openDevice(host: Host, { gpu: given, hardwareOnly }: GpuOp
     );
     return new OpenDevice(given, report, language, choices, false);
   }
-  const gpu = await host.openGpu();
+  const gpu = await host.openGpu({ hardwareOnly });
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) {
     throw new UnsupportedError({
