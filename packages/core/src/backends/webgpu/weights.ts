@@ -42,8 +42,6 @@ type Shape = Pick<StoredWeight, 'ref' | 'format' | 'group'>;
 const CHUNK_BYTES = 8 << 20;
 /** What `writeBuffer` has been given is kept until a submit: so much at most. */
 const FLUSH_BYTES = 32 << 20;
-/** Of one arena: drivers find room for a few of these where they have none for one as large as they allow. */
-const ARENA_BYTES = 2 ** 30;
 const FIRST_VECTOR_BYTES = 1 << 16;
 
 export class Weights {
@@ -64,7 +62,7 @@ export class Weights {
     this.#open = open;
     this.#memory = memory;
     const { maxStorageBufferBindingSize, maxBufferSize } = open.device.limits;
-    const most = Math.min(maxStorageBufferBindingSize, maxBufferSize, maxBytes ?? ARENA_BYTES);
+    const most = Math.min(maxStorageBufferBindingSize, maxBufferSize, maxBytes ?? Infinity);
     this.capacity = Math.floor(most / 256) * 256;
   }
 
