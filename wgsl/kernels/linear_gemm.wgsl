@@ -3,26 +3,9 @@
 // tile, tile_f16: 256 invocations of 4 x 4 outputs over tiles in workgroup memory (16 KiB; f16: 8.5 KiB), for real GPUs.
 // f16 holds x and W (codes exactly) in f16 and sums in f32. block: TM x 8 outputs an invocation, nothing shared and no
 // barrier, for adapters that run on a processor.
-#include "shared/act.wgsl"
+#include "shared/gemm_finish.wgsl"
 #if ARITH == block
 #include "shared/gemm_block.wgsl"
 #else
 #include "shared/gemm_tile.wgsl"
 #endif
-
-const NONE: u32 = 0xffffffffu;
-
-fn finish(r: u32, o: u32, sum: f32) {
-  let to = p.y_offset + r * p.y_ld + o;
-  var value = sum * p.unit;
-  if (p.bias_0 != NONE) {
-    value += v[p.bias_0 + o];
-  }
-  value = activate(value);
-  if (p.residual_mode == 1u) {
-    value += residual[p.residual_offset + r * p.residual_ld + o];
-  } else if (p.residual_mode == 2u) {
-    value += y[to];
-  }
-  y[to] = value;
-}

@@ -3,29 +3,12 @@
 // [rows, k / 32] (scale, scale * sum); W [n, k], y [rows, n]. A workgroup makes TM x TN of y: workgroup (o / TN, r / TM).
 // tile: 256 invocations of 4 x 4 outputs over blocks in workgroup memory (5 KiB), for real GPUs. block: TM x 8 outputs an
 // invocation, nothing shared and no barrier, for adapters that run on a processor; these multiply faster in f32.
-#include "shared/act.wgsl"
+#include "shared/gemm_finish.wgsl"
 #if ARITH == block
 #include "shared/eight.wgsl"
 #else
 #include "shared/weights.wgsl"
 #endif
-
-const NONE: u32 = 0xffffffffu;
-
-fn finish(r: u32, o: u32, sum: f32) {
-  let to = p.y_offset + r * p.y_ld + o;
-  var value = sum * p.unit;
-  if (p.bias_0 != NONE) {
-    value += v[p.bias_0 + o];
-  }
-  value = activate(value);
-  if (p.residual_mode == 1u) {
-    value += residual[p.residual_offset + r * p.residual_ld + o];
-  } else if (p.residual_mode == 2u) {
-    value += y[to];
-  }
-  y[to] = value;
-}
 
 #if ARITH == tile
 // (scale, bias) for codes as signed bytes: q8's are moved down by 128.

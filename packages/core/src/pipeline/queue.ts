@@ -1,4 +1,4 @@
-import { AbortedError, throwIfAborted } from '../errors/index.ts';
+import { throwIfAborted, untilAborted } from '../errors/index.ts';
 
 /** Runs jobs one after another, in the order they came; a failed or aborted job does not disturb the next. */
 export class Queue {
@@ -22,19 +22,5 @@ export class Queue {
     } finally {
       finish();
     }
-  }
-}
-
-async function untilAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (!signal) return promise;
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(new AbortedError(signal.reason));
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

@@ -9,7 +9,7 @@ import type {
   RunOptions,
   StoredWeight,
 } from '../../backend/index.ts';
-import { AbortedError, throwIfAborted } from '../../errors/index.ts';
+import { throwIfAborted, untilAborted } from '../../errors/index.ts';
 import type { Host } from '../../host.ts';
 import type { KvCacheRef, Program, WeightRef } from '../../ops/index.ts';
 import { Angles } from './angles.ts';
@@ -191,11 +191,9 @@ export class WebGpuBackend implements Backend {
     const { signal, pos = 0 } = options;
     throwIfAborted(signal);
     const start = performance.now();
-    await this.#prepare(compiled, pos + compiled.rows);
-    this.#writeInputs(compiled, options);
-    this.#writeRun({ pos });
+    await this.#begin(compiled, options);
     await this.#submit(compiled, pos, signal);
-    const outputs = await abortable(compiled.parts.readback.read(), signal);
+    const outputs = await untilAborted(compiled.parts.readback.read(), signal);
     this.open.assertAlive();
     compiled.ms = performance.now() - start;
     return outputs;
@@ -208,19 +206,13 @@ export class WebGpuBackend implements Backend {
   async profile(executable: Executable, options: RunOptions): Promise<DispatchTime[]> {
     const compiled = executable as Compiled;
     const { pos = 0 } = options;
-    await this.#prepare(compiled, pos + compiled.rows);
-    this.#writeInputs(compiled, options);
-    this.#writeRun({ pos });
+    await this.#begin(compiled, options);
     const { list, fused } = compiled.parts;
     const times: DispatchTime[] = [];
     for (const [i, { kernel, variant, options: asked, step }] of list.dispatches.entries()) {
       await this.open.idle();
       const start = performance.now();
-      const encoder = this.open.device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      list.encode(pass, pos, i, i + 1);
-      pass.end();
-      this.open.device.queue.submit([encoder.finish()]);
+      this.#enqueue(compiled, pos, i, i + 1);
       await this.open.idle();
       const ms = performance.now() - start;
       times.push({ kernel, variant, options: asked, step: fused.steps[step].kind, ms });
@@ -232,9 +224,7 @@ export class WebGpuBackend implements Backend {
   async time(executable: Executable, options: RunOptions, repeats: number): Promise<number> {
     const compiled = executable as Compiled;
     const { pos = 0 } = options;
-    await this.#prepare(compiled, pos + compiled.rows);
-    this.#writeInputs(compiled, options);
-    this.#writeRun({ pos });
+    await this.#begin(compiled, options);
     const ms = await timePass(this.open, (pass) => {
       for (let i = 0; i < repeats; i++) compiled.parts.list.encode(pass, pos);
     });
@@ -254,7 +244,6 @@ export class WebGpuBackend implements Backend {
     await this.#samplers.begin(known, ahead);
     const input = step.bufferOf('ids');
     let sampler = first;
-    let at = 0;
     const stepper = {
       ahead,
       prompt: (): void => {
@@ -267,12 +256,10 @@ export class WebGpuBackend implements Backend {
       },
       sample: (draw: number): Promise<number> => {
         this.open.assertAlive();
-        // Position and draw are read by other kernels than the step's: one write serves both.
-        this.#writeRun({ pos: at, draw, ...fieldsOfSampling(sampling) });
+        this.#writeRun({ draw, ...fieldsOfSampling(sampling) });
         return this.#samplers.sample(sampler);
       },
       step: (position: number): void => {
-        at = position;
         sampler = next;
         this.#writeRun({ pos: position });
         this.#enqueue(step, position);
@@ -400,6 +387,14 @@ export class WebGpuBackend implements Backend {
     if (this.#options.poison) this.#poison(compiled);
   }
 
+  /** Makes a run ready to be encoded. */
+  async #begin(compiled: Compiled, options: RunOptions): Promise<void> {
+    const { pos = 0 } = options;
+    await this.#prepare(compiled, pos + compiled.rows);
+    this.#writeInputs(compiled, options);
+    this.#writeRun({ pos });
+  }
+
   #writeInputs(compiled: Compiled, { inputs }: RunOptions): void {
     const { program, parts } = compiled;
     for (const { storage } of program.inputs) {
@@ -417,29 +412,29 @@ export class WebGpuBackend implements Backend {
     this.open.device.queue.writeBuffer(this.#run(), 0, bytes.buffer);
   }
 
-  /** Submits everything at once. */
-  #enqueue(compiled: Compiled, pos: number): void {
+  /** Submits dispatches `[from, to)`, by default all; the last takes the outputs to where they can be read, if asked. */
+  #enqueue(
+    { parts }: Compiled,
+    pos: number,
+    from = 0,
+    to = parts.list.dispatches.length,
+    readback = false,
+  ): void {
     this.open.assertAlive();
     const encoder = this.open.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    compiled.parts.list.encode(pass, pos);
+    parts.list.encode(pass, pos, from, to);
     pass.end();
+    if (readback) parts.readback.encode(encoder);
     this.open.device.queue.submit([encoder.finish()]);
   }
 
   /** Submits slice by slice; a program that is known to be slow is waited for between slices, so that it can be stopped. */
   async #submit(compiled: Compiled, pos: number, signal: AbortSignal | undefined): Promise<void> {
-    const { list, readback } = compiled.parts;
-    const { device } = this.open;
-    const count = list.dispatches.length;
+    const count = compiled.parts.list.dispatches.length;
     for (let from = 0; from < count; from += SLICE) {
       const to = Math.min(count, from + SLICE);
-      const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      list.encode(pass, pos, from, to);
-      pass.end();
-      if (to === count) readback.encode(encoder);
-      device.queue.submit([encoder.finish()]);
+      this.#enqueue(compiled, pos, from, to, to === count);
       if (compiled.ms <= SLOW || to === count) continue;
       await this.open.idle();
       throwIfAborted(signal);
@@ -498,21 +493,4 @@ function keyFor(weight: (Pick<StoredWeight, 'format' | 'group'> & { unit?: numbe
 function resolved<T>(value: T | undefined): T {
   if (value === undefined) throw new Error('a buffer that was never made');
   return value;
-}
-
-/** `work`, or an AbortedError as soon as the signal is aborted; the work then ends by itself. */
-async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(new AbortedError(signal.reason));
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  work.catch(() => undefined);
-  try {
-    throwIfAborted(signal);
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

@@ -64,6 +64,8 @@ export class Pipelines {
         return pipeline;
       } catch (cause) {
         this.#open.assertAlive();
+        // The GPU may have no room to try it.
+        if (cause instanceof DeviceError) throw cause;
         throw new DeviceError({
           code: 'SELF_TEST_FAILED',
           message: `The GPU's driver refused the kernel ${shader.name}: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -81,7 +83,10 @@ export class Pipelines {
   /** One workgroup over nothing: many drivers compile a kernel for good when it runs first, and that must not be an answer. */
   async #warm(kernel: KernelName, pipeline: GPUComputePipeline): Promise<void> {
     this.#nothing ??= this.#makeNothing();
-    const { uniform, operands } = await this.#nothing;
+    const { uniform, operands } = await this.#nothing.catch((error: unknown) => {
+      this.#nothing = null;
+      throw error;
+    });
     const { device } = this.#open;
     const { bindings, run } = kernels[kernel];
     const uniforms = run ? [uniform, uniform] : [uniform];

@@ -51,10 +51,10 @@ export class Readback {
     }
   }
 
-  /** The outputs, once the submitted work is done. Without outputs it resolves at once. */
+  /** The outputs, once the submitted work is done; that is waited for without outputs too, for times and aborts to be true. */
   read(): Promise<readonly Float32Array[]> {
     const staging = this.#staging;
-    if (!staging) return Promise.resolve([]);
+    if (!staging) return this.#open.idle().then(() => []);
     const reading = (async () => {
       await staging.mapAsync(MAP_READ);
       const all = new Float32Array(staging.getMappedRange().slice(0));
