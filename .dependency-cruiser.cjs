@@ -97,8 +97,8 @@ module.exports = {
     {
       name: 'adapters-see-only-the-public-core',
       severity: 'error',
-      from: { path: '^packages/(node|browser|deno|llava-sp)/' },
-      to: { path: core, pathNot: `${core}(index|worker)\\.ts$` },
+      from: { path: '^packages/(node|browser|deno|convert|llava-sp)/' },
+      to: { path: core, pathNot: `${core}(index|formats|worker)\\.ts$` },
     },
   ],
   options: {

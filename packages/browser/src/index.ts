@@ -1,0 +1,2 @@
+/** LLaVA-SP in browsers. */
+export {};

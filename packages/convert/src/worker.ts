@@ -1,0 +1,2 @@
+/** Published checkpoints to on-device folders. */
+export {};
