@@ -33,6 +33,7 @@ describe('scalar functions', () => {
     expect(activate('quick_gelu', 1)).toBeCloseTo(0.8457957659328212, 14);
     expect(activate('gelu_tanh', 1)).toBeCloseTo(0.8411919906082768, 14);
     expect(activate('none', -3)).toBe(-3);
+    expect([-3, 0, 2.5].map((x) => activate('relu', x))).toEqual([0, 0, 2.5]);
   });
 
   it.each([

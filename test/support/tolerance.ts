@@ -6,6 +6,7 @@ export const tolerances: Record<OpName, Tolerance> = {
   layer_norm: ops.layerNormTolerance,
   rms_norm: ops.rmsNormTolerance,
   embed: ops.embedTolerance,
+  take: ops.takeTolerance,
   rotary: ops.rotaryTolerance,
   kv_write: ops.copyTolerance,
   attention_cached: ops.attentionTolerance,

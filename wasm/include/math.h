@@ -33,7 +33,7 @@ INLINE v128_t times_sigmoid(v128_t x, v128_t u, const struct exp_constants *k) {
 
 INLINE v128_t silu_f32x4(v128_t x, const struct exp_constants *k) { return times_sigmoid(x, x, k); }
 
-enum { ACT_NONE, ACT_GELU_ERF, ACT_QUICK_GELU, ACT_GELU_TANH, ACT_SILU };
+enum { ACT_NONE, ACT_GELU_ERF, ACT_QUICK_GELU, ACT_GELU_TANH, ACT_SILU, ACT_RELU };
 
 /* y = act(x), n values; y may be x. Out of line: one copy for the many epilogues. */
 void activate(float *y, const float *x, uint32_t n, uint32_t act);

@@ -1,4 +1,4 @@
-/* activation: y = act(x) on [rows, cols]; act: 0 none, 1 gelu_erf, 2 quick_gelu, 3 gelu_tanh, 4 silu; y may be x. */
+/* activation: y = act(x) on [rows, cols]; act: 0 none, 1 gelu_erf, 2 quick_gelu, 3 gelu_tanh, 4 silu, 5 relu; y may be x. */
 #include "math.h"
 
 /* x Phi(x), by erfc(z) = exp(-z^2) P(1/(1 + 0.45 z)) for z = |x|/sqrt2 (own minimax fit, 1.8e-7 relative in f32):
@@ -31,8 +31,14 @@ static void sigmoids(float *y, const float *x, uint32_t n, uint32_t act) {
   }
 }
 
+/* NaN stays NaN: max gives it back. */
+static void relu(float *y, const float *x, uint32_t n) {
+  for (uint32_t i = 0; i < n; i += 4) store(y + i, wasm_f32x4_max(load(x + i), zero()));
+}
+
 static void activate4(float *y, const float *x, uint32_t n, uint32_t act) {
   if (act == ACT_GELU_ERF) gelu_erf(y, x, n);
+  else if (act == ACT_RELU) relu(y, x, n);
   else sigmoids(y, x, n, act);
 }
 

@@ -1,5 +1,5 @@
-/* cross_attention: one head. map [nq, nk] = softmax(q k^T * scale), y [nq, d] = map v; q [nq, d], k and v [nk, d] are dense,
- * map is written out (the paper's figure 5 shows it). */
+/* cross_attention: one head. map [nq, nk] = softmax(q k^T * scale), y [nq, dv] = map v; q [nq, d], k [nk, d], v [nk, dv];
+ * rows of each lie ld* apart, so that a head is a view of its columns. map is written out (the paper's figure 5 shows it). */
 #include "math.h"
 
 INLINE float dot(const float *x, const float *y, uint32_t n) {
@@ -18,21 +18,21 @@ void cross_attention(const struct cross_attention_args *a) {
   const float *k = a->k, *v = a->v;
   const struct exp_constants constants = exp_constants();
   for (uint32_t r = 0; r < a->nq; r++) {
-    const float *q = (const float *)a->q + (size_t)r * a->d;
-    float *map = (float *)a->map + (size_t)r * a->nk, *y = (float *)a->y + (size_t)r * a->ldy;
+    const float *q = (const float *)a->q + (size_t)r * a->ldq;
+    float *map = (float *)a->map + (size_t)r * a->ldmap, *y = (float *)a->y + (size_t)r * a->ldy;
     float top = -__builtin_inff(), sum = 0;
     for (uint32_t t = 0; t < a->nk; t++) {
-      map[t] = dot(q, k + (size_t)t * a->d, a->d) * a->scale;
+      map[t] = dot(q, k + (size_t)t * a->ldk, a->d) * a->scale;
       if (map[t] > top) top = map[t];
     }
     for (uint32_t t = 0; t < a->nk; t++) {
       map[t] = wasm_f32x4_extract_lane(exp_f32x4(wasm_f32x4_splat(map[t] - top), &constants), 0);
       sum += map[t];
     }
-    for (uint32_t i = 0; i < a->d; i++) y[i] = 0;
+    for (uint32_t i = 0; i < a->dv; i++) y[i] = 0;
     for (uint32_t t = 0; t < a->nk; t++) {
       map[t] /= sum;
-      for (uint32_t i = 0; i < a->d; i++) y[i] += map[t] * v[(size_t)t * a->d + i];
+      for (uint32_t i = 0; i < a->dv; i++) y[i] += map[t] * v[(size_t)t * a->ldv + i];
     }
   }
 }

@@ -27,6 +27,8 @@ fn activate(x: f32) -> f32 {
   return x * sigmoid(c * fma(c * c, 0.07135481282, 1.5957691216));
 #elif ACT == silu
   return silu(x);
+#elif ACT == relu
+  return x * select(0.0, 1.0, x > 0.0);
 #else
   return x;
 #endif

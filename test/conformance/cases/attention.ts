@@ -71,6 +71,16 @@ function cross(): Case[] {
       copy(b.recorder, q, colsOf(joined, 0, d));
       crossAttention(b.recorder, q, k, v, b.output(nq, nk), colsOf(joined, d, d));
     }
+    // Two heads as columns of wider tensors, with values of another width, into columns of y and of one map.
+    const dv = d + 3;
+    const [q, k, v] = [b.input(nq, 2 * d + 1), b.input(nk, 2 * d), b.input(nk, 2 * dv)];
+    const [maps, y] = [b.output(nq, 2 * nk), b.output(nq, 2 * dv)];
+    for (const head of [0, 1]) {
+      const [own, ownV] = [head * d, head * dv];
+      const map = colsOf(maps, head * nk, nk);
+      const views = [colsOf(q, own + 1, d), colsOf(k, own, d), colsOf(v, ownV, dv)] as const;
+      crossAttention(b.recorder, ...views, map, colsOf(y, ownV, dv));
+    }
     return b.finish({ label: (c) => c.op, yardstick: byValues(b) });
   });
 }

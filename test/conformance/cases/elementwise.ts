@@ -4,15 +4,18 @@ import {
   colsOf,
   copy,
   embed,
+  linear,
+  linearTolerance,
   patchify,
   rowsOf,
   swiglu,
+  take,
   type Activation,
 } from '../../../packages/core/src/ops/index.ts';
 import { fillingNames } from '../../support/values.ts';
 import { CaseBuilder, type Case } from '../case.ts';
 
-const acts: Activation[] = ['none', 'gelu', 'quick_gelu', 'gelu_tanh', 'silu'];
+const acts: Activation[] = ['none', 'gelu', 'quick_gelu', 'gelu_tanh', 'silu', 'relu'];
 
 function activations(): Case[] {
   return acts.map((act, i) => {
@@ -83,7 +86,51 @@ function patches(): Case[] {
     const rows = b.input(grid * grid, width);
     const z = assembleCls(b.recorder, rows, b.vector(width), b.vector((grid * grid + 1) * width), 'z');
     copy(b.recorder, z, b.output(z.rows, z.cols));
+    const bare = assembleCls(b.recorder, rows, null, b.vector(grid * grid * width), 'bare');
+    copy(b.recorder, bare, b.output(bare.rows, bare.cols));
     return b.finish({ label: (c) => c.op });
+  });
+}
+
+/** Views of wider tensors on both sides, ids at and past the end. */
+function takes(): Case[] {
+  return [1, 3, 8, 33, 64].map((cols, i) => {
+    const b = new CaseBuilder(`take cols ${cols}`, 7700 + i);
+    for (const [n, rows] of takeSizes) {
+      const table = b.input(n + 1, cols + 3);
+      const y = b.output(rows + 1, cols + 2);
+      const from = colsOf(rowsOf(table, 1, n), 2, cols);
+      take(b.recorder, from, b.ids(takeIds(b, n, rows)), colsOf(rowsOf(y, 1, rows), 1, cols));
+    }
+    return b.finish({ label: 'take' });
+  });
+}
+
+const takeSizes = [
+  [1, 1],
+  [2, 9],
+  [40, 33],
+] as const;
+
+function takeIds(b: CaseBuilder, n: number, rows: number): Uint32Array {
+  const ids = Uint32Array.from({ length: rows }, () => b.random.below(n));
+  ids[rows - 1] = n;
+  if (rows > 2) ids[1] = 0xffffffff;
+  return ids;
+}
+
+/** From a table that a linear leaves split between threads; its error is the linear's. */
+function takesOfSplit(): Case[] {
+  return [8, 33].map((cols, i) => {
+    const b = new CaseBuilder(`take of a linear's ${cols} columns`, 7750 + i);
+    for (const [n, rows] of takeSizes) {
+      const w = b.matrix(cols, cols, { format: 'f32' });
+      const table = linear(b.recorder, b.input(n, cols), w);
+      take(b.recorder, table, b.ids(takeIds(b, n, rows)), b.output(rows, cols));
+    }
+    const { base, growth } = linearTolerance;
+    const tolerance = () => base + growth * Math.sqrt(cols);
+    return b.finish({ label: (c) => c.op, yardstick: () => Math.sqrt(cols), tolerance });
   });
 }
 
@@ -119,6 +166,8 @@ export const elementwiseCases = (): Case[] => [
   ...activations(),
   ...extremeActivations(),
   ...copies(),
+  ...takes(),
+  ...takesOfSplit(),
   ...patches(),
   ...embeddings(),
 ];

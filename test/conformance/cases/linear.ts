@@ -11,7 +11,7 @@ import { largestMagnitude } from '../../support/tolerance.ts';
 import { fillingNames, type Filling } from '../../support/values.ts';
 import { CaseBuilder, edgeCols, edgeRows, type Case } from '../case.ts';
 
-const activations: Activation[] = ['none', 'gelu', 'quick_gelu', 'gelu_tanh', 'silu'];
+const activations: Activation[] = ['none', 'gelu', 'quick_gelu', 'gelu_tanh', 'silu', 'relu'];
 
 /** Up to this many rows a backend may take its matrix-vector kernels; for the table of errors only. */
 const gemvRows = 3;

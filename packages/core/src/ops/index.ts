@@ -5,6 +5,7 @@ export * from './linear.ts';
 export * from './layer_norm.ts';
 export * from './rms_norm.ts';
 export * from './embed.ts';
+export * from './take.ts';
 export * from './rotary.ts';
 export * from './attention.ts';
 export * from './cross_attention.ts';

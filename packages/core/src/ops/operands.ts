@@ -9,6 +9,8 @@ export function operands(command: Command): { reads: readonly Tensor[]; writes: 
     }
     case 'embed':
       return { reads: [command.ids], writes: [command.y] };
+    case 'take':
+      return { reads: [command.table, command.ids], writes: [command.y] };
     case 'rotary':
       return { reads: [command.x], writes: [command.x] };
     case 'kv_write':

@@ -13,17 +13,21 @@ export function patchify(r: Recorder, pixels: Tensor, channels: number, grid: nu
   return y;
 }
 
-/** `y[0] = cls + pos[0]`, `y[1 + i] = patches[i] + pos[1 + i]`; y `[1 + patches, width]`. */
+/**
+ * `y[0] = cls + pos[0]`, `y[1 + i] = patches[i] + pos[1 + i]`; y `[1 + patches, width]`. Encoders without a class token
+ * (SigLIP) have `cls` null: `y[i] = patches[i] + pos[i]`, y `[patches, width]`.
+ */
 export function assembleCls(
   r: Recorder,
   patches: Tensor,
-  cls: WeightRef,
+  cls: WeightRef | null,
   pos: WeightRef,
   name: string,
 ): Tensor {
-  const rows = patches.rows + 1;
-  assertShape(cls.n === patches.cols && pos.n === rows * patches.cols, `assemble_cls: ${pos.n} positions`);
-  const y = r.tensor(name, rows, patches.cols);
+  const { cols } = patches;
+  const rows = patches.rows + (cls ? 1 : 0);
+  assertShape((cls?.n ?? cols) === cols && pos.n === rows * cols, `assemble_cls: ${pos.n} positions`);
+  const y = r.tensor(name, rows, cols);
   r.emit({ op: 'assemble_cls', patches, cls, pos, y });
   return y;
 }

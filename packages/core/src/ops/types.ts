@@ -6,7 +6,7 @@
 export type DType = 'f32' | 'u32';
 
 /** Activations a linear or an `activation` command can apply. `gelu` is the exact (erf) form. */
-export type Activation = 'none' | 'gelu' | 'quick_gelu' | 'gelu_tanh' | 'silu';
+export type Activation = 'none' | 'gelu' | 'quick_gelu' | 'gelu_tanh' | 'silu' | 'relu';
 
 /** A view of a storage: `rows x cols`, row-major, rows `ld` elements apart, starting at element `offset`. */
 export interface Tensor {
@@ -71,6 +71,7 @@ export type Command =
   | { op: 'layer_norm'; x: Tensor; w: WeightRef; b: WeightRef; eps: number; y: Tensor }
   | { op: 'rms_norm'; x: Tensor; w: WeightRef; eps: number; y: Tensor }
   | { op: 'embed'; ids: Tensor; w: WeightRef; y: Tensor }
+  | { op: 'take'; table: Tensor; ids: Tensor; y: Tensor }
   | { op: 'rotary'; x: Tensor; heads: number; headDim: number; theta: number }
   | { op: 'kv_write'; k: Tensor; v: Tensor; cache: KvCacheRef }
   | { op: 'attention_cached'; q: Tensor; cache: KvCacheRef; heads: number; y: Tensor }
@@ -80,7 +81,7 @@ export type Command =
   | { op: 'swiglu'; gate: Tensor; up: Tensor; y: Tensor }
   | { op: 'copy'; x: Tensor; y: Tensor }
   | { op: 'patchify'; pixels: Tensor; channels: number; grid: number; patch: number; y: Tensor }
-  | { op: 'assemble_cls'; patches: Tensor; cls: WeightRef; pos: WeightRef; y: Tensor }
+  | { op: 'assemble_cls'; patches: Tensor; cls: WeightRef | null; pos: WeightRef; y: Tensor }
   | { op: 'crop'; x: Tensor; grid: number; kernel: number; y: Tensor }
   | { op: 'pool'; x: Tensor; grid: number; kernel: number; y: Tensor }
   | { op: 'unfold'; x: Tensor; grid: number; kernel: number; stride: number; y: Tensor };

@@ -35,6 +35,8 @@ export function activate(act: Activation, x: number): number {
       return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
     case 'silu':
       return x * sigmoid(x);
+    case 'relu':
+      return Math.max(x, 0);
   }
 }
 

@@ -17,6 +17,7 @@ import { quantizeQ8 } from './quantize_q8.ts';
 import { rmsNorm } from './rms_norm.ts';
 import { rotary } from './rotary.ts';
 import { swiglu } from './swiglu.ts';
+import { take } from './take.ts';
 import { unfold } from './unfold.ts';
 import type { ReferenceWeight } from './weights.ts';
 
@@ -47,6 +48,8 @@ export function execute(command: Command, env: Environment): void {
       return rmsNorm(t(command.x), vector(command.w), command.eps, t(command.y));
     case 'embed':
       return embed(t(command.ids), env.weight(command.w).values, t(command.y));
+    case 'take':
+      return take(t(command.table), t(command.ids), t(command.y));
     case 'rotary':
       return rotary(t(command.x), command.heads, command.headDim, command.theta, env.pos);
     case 'kv_write':
@@ -72,7 +75,12 @@ export function execute(command: Command, env: Environment): void {
     case 'patchify':
       return patchify(t(command.pixels), command.channels, command.grid, command.patch, t(command.y));
     case 'assemble_cls':
-      return assembleCls(t(command.patches), vector(command.cls), vector(command.pos), t(command.y));
+      return assembleCls(
+        t(command.patches),
+        command.cls && vector(command.cls),
+        vector(command.pos),
+        t(command.y),
+      );
     case 'crop':
       return crop(t(command.x), command.grid, command.kernel, t(command.y));
     case 'pool':

@@ -10,6 +10,7 @@ export const ACTIVATION_CODE: Record<Activation, number> = {
   quick_gelu: 2,
   gelu_tanh: 3,
   silu: 4,
+  relu: 5,
 };
 
 /** The kernels' numbering of weight formats. */

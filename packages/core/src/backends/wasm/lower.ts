@@ -34,6 +34,14 @@ export function lower(l: Lowering, command: Command): void {
       l.step('copy', { ...l.view('y', y), ...l.view('x', x), rows: x.rows, cols: x.cols });
       return;
     }
+    case 'take': {
+      const { table, ids, y } = command;
+      l.whole(ids);
+      l.whole(table, y);
+      const views = { ...l.view('y', y), ...l.view('table', table), ids: l.at(ids) };
+      l.step('take', { ...views, rows: y.rows, cols: y.cols, n: table.rows });
+      return;
+    }
     case 'patchify': {
       const { pixels, y, channels, grid, patch } = command;
       l.whole(pixels, y);
@@ -51,15 +59,14 @@ export function lower(l: Lowering, command: Command): void {
     case 'assemble_cls': {
       const { patches, cls, pos, y } = command;
       l.whole(patches, y);
-      const tables = { cls: l.context.weight(cls).at, pos: l.context.weight(pos).at };
-      const args = {
+      const tables = { cls: cls ? l.context.weight(cls).at : 0, pos: l.context.weight(pos).at };
+      l.step('assemble_cls', {
         y: l.dense(y),
         patches: l.dense(patches),
         p: patches.rows,
         c: patches.cols,
         ...tables,
-      };
-      l.step('assemble_cls', args);
+      });
       return;
     }
     case 'crop':
@@ -255,13 +262,14 @@ function crossAttention(l: Lowering, { q, k, v, map, y }: Extract<Command, { op:
   l.written(map);
   l.step('cross_attention', {
     ...l.view('y', y),
-    map: l.dense(map),
-    q: l.dense(q),
-    k: l.dense(k),
-    v: l.dense(v),
+    ...l.view('map', map),
+    ...l.view('q', q),
+    ...l.view('k', k),
+    ...l.view('v', v),
     nq: q.rows,
     nk: k.rows,
     d: q.cols,
+    dv: v.cols,
     scale: 1 / Math.sqrt(q.cols),
   });
 }

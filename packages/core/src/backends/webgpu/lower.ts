@@ -67,6 +67,13 @@ function lowerCommand(l: Lowering, command: Exclude<Command, { op: 'linear' }>):
       }
       return;
     }
+    case 'take': {
+      const { ids, y } = command;
+      const x = l.readable(command.table, y);
+      const bounds = { rows: y.rows, cols: y.cols, last: x.rows - 1, ids_offset: ids.offset };
+      const params = { ...bounds, ...view('x', x), ...view('y', y) };
+      return l.emitFlat('take', {}, y.rows * y.cols, params, [of(ids), of(x), of(y)]);
+    }
     case 'rotary': {
       const { x, heads, headDim, theta } = command;
       const params = { rows: x.rows, heads, head_dim: headDim, ...view('x', x) };
@@ -126,7 +133,7 @@ function lowerCommand(l: Lowering, command: Exclude<Command, { op: 'linear' }>):
     case 'assemble_cls': {
       const { patches, cls, pos, y } = command;
       const x = l.readable(patches, y);
-      const vectors = { cls: l.context.vector(cls), positions: l.context.vector(pos) };
+      const vectors = { cls: cls ? l.context.vector(cls) : NONE, positions: l.context.vector(pos) };
       const params = { rows: y.rows, cols: y.cols, ...view('x', x), ...view('y', y), ...vectors };
       return l.emitFlat('assemble_cls', {}, y.rows * y.cols, params, [of(x), VECTORS, of(y)]);
     }

@@ -220,8 +220,18 @@ const others: Case[] = [
   {
     kernel: 'assemble_cls',
     build(b) {
-      const y = ops.assembleCls(b.recorder, b.input(16, 33), b.vector(33), b.vector(17 * 33), b.tap());
-      b.check(y, ops.assembleClsTolerance);
+      for (const cls of [b.vector(33), null]) {
+        const pos = b.vector((cls ? 17 : 16) * 33);
+        b.check(ops.assembleCls(b.recorder, b.input(16, 33), cls, pos, b.tap()), ops.assembleClsTolerance);
+      }
+    },
+  },
+  {
+    kernel: 'take',
+    build(b) {
+      const y = b.output(6, 33);
+      ops.take(b.recorder, b.input(9, 33), b.ids(8, 0, 3, 3, 900, 1), y);
+      b.check(y, ops.takeTolerance);
     },
   },
   {
@@ -264,7 +274,7 @@ export const cases: readonly Case[] = [
   embed('f16'),
   embed('f32'),
   ...attentionCases,
-  ...(['none', 'gelu', 'quick_gelu', 'gelu_tanh', 'silu'] as const).map(activation),
+  ...(['none', 'gelu', 'quick_gelu', 'gelu_tanh', 'silu', 'relu'] as const).map(activation),
   window('crop'),
   window('pool'),
   ...others,
