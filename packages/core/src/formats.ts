@@ -1,7 +1,8 @@
 /** The files of a model folder as a converter reads and writes them: no device, no pipeline. */
-export { readHeader, type DType, type TensorEntry } from './weights/safetensors.ts';
+export { dtypeBytes, readHeader, type DType, type TensorEntry } from './weights/safetensors.ts';
 export { openWeights, parseIndex, type StoredTensor, type WeightStore } from './weights/store.ts';
 export { toFloat32, type FloatFormat } from './weights/floats.ts';
 export { parseModelConfig, type ModelConfig } from './models/config.ts';
 export { createTokenizer, type Tokenizer } from './text/tokenizer.ts';
 export { createChatTemplate } from './text/chat.ts';
+export { throwIfAborted, untilAborted } from './errors/index.ts';
