@@ -6,3 +6,4 @@ export { parseModelConfig, type ModelConfig } from './models/config.ts';
 export { createTokenizer, type Tokenizer } from './text/tokenizer.ts';
 export { createChatTemplate } from './text/chat.ts';
 export { throwIfAborted, untilAborted } from './errors/index.ts';
+export { Fields } from './models/fields.ts';

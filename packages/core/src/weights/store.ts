@@ -109,11 +109,14 @@ async function openShard(
 }
 
 /**
- * The `weight_map` of an index: tensor name to shard file.
+ * The `weight_map` of an index: tensor name to shard file, which ends as the index's own name says
+ * (`model.safetensors.index.json`: `.safetensors`).
  *
  * @throws {LoadError} `WEIGHTS_INDEX_INVALID`.
  */
-export function parseIndex(bytes: Uint8Array): Map<string, string> {
+export function parseIndex(bytes: Uint8Array, index: string = indexFile): Map<string, string> {
+  const indexError = (what: string, cause?: unknown) => indexInvalid(index, what, cause);
+  const extension = index.replace(/\.index\.json$/, '').replace(/^[^.]*/, '');
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -127,7 +130,7 @@ export function parseIndex(bytes: Uint8Array): Map<string, string> {
   }
   const result = new Map<string, string>();
   for (const [name, file] of Object.entries(weightMap)) {
-    if (typeof file !== 'string' || !isPlainFileName(file)) {
+    if (typeof file !== 'string' || !isPlainFileName(file, extension)) {
       throw indexError(
         `it places "${name}" in ${JSON.stringify(file)?.slice(0, 100)}, not a file of the folder`,
       );
@@ -139,14 +142,18 @@ export function parseIndex(bytes: Uint8Array): Map<string, string> {
 }
 
 /** A shard is a file of the folder itself: an index must not reach other paths or addresses. */
-function isPlainFileName(file: string): boolean {
-  return /^[\w-][\w.-]*\.safetensors$/.test(file);
+function isPlainFileName(file: string, extension: string): boolean {
+  return /^[\w-][\w.-]*$/.test(file) && file.endsWith(extension);
 }
 
 function indexError(what: string, cause?: unknown): LoadError {
+  return indexInvalid(indexFile, what, cause);
+}
+
+function indexInvalid(index: string, what: string, cause?: unknown): LoadError {
   return new LoadError({
     code: 'WEIGHTS_INDEX_INVALID',
-    message: `${indexFile} can't be used: ${what}.`,
+    message: `${index} can't be used: ${what}.`,
     fix: 'Download or convert the model again; the index does not fit the shards.',
     cause,
   });
