@@ -73,14 +73,15 @@ def layer_norm_linear(w: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
     return F.linear(norm, w[f"{prefix}_proj.weight"], w[f"{prefix}_proj.bias"])
 
 
-def spatial(config: dict, w: dict[str, Tensor], features: Tensor) -> Stages:
-    """features [P, C] -> spatial.{i} [S], the DFI's stages, and spatial.output [N, S] or [N, 2S]."""
+def spatial(config: dict, w: dict[str, Tensor], features: Tensor, kernels: list[int] | None = None) -> Stages:
+    """features [P, C] -> spatial.{i} [S], the DFI's stages, and spatial.output [N, S] or [N, 2S]. The maps' sides are
+    the specification's unless given."""
     settings = config["spatial_config"]
     side = math.isqrt(features.shape[0])
     grid = features.T.reshape(-1, side, side)
     cut = crop_map if settings["type"] == "cropping" else pool_map
     stages: Stages = {}
-    for i, k in enumerate(kernel_sizes(config)):
+    for i, k in enumerate(kernels or kernel_sizes(config)):
         # a bias-free convolution that covers its map whole: one vector of S
         vector = F.conv2d(cut(grid, k)[None], w[f"spatial_features.conv_{k}.weight"])
         stages[f"spatial.{i}"] = vector.reshape(-1)
@@ -108,9 +109,13 @@ def visual_tokens(w: dict[str, Tensor], features: Tensor, spatial_output: Tensor
     patches = F.linear(hidden, w[f"{p}2.weight"], w[f"{p}2.bias"])
     if spatial_output is None:
         return patches
+    return torch.cat([spatial_tokens(w, spatial_output), patches])
+
+
+def spatial_tokens(w: dict[str, Tensor], spatial_output: Tensor) -> Tensor:
+    """[N, S] or [N, 2S] -> [N, H]."""
     s = "spatial_features.projector."
-    tokens = F.linear(F.gelu(spatial_output), w[f"{s}weight"], w.get(f"{s}bias"))
-    return torch.cat([tokens, patches])
+    return F.linear(F.gelu(spatial_output), w[f"{s}weight"], w.get(f"{s}bias"))
 
 
 # --- language model: section 6 ------------------------------------------------------------------------------------
