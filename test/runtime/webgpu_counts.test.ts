@@ -153,7 +153,8 @@ describe.each(devices)('on %s', (_, device) => {
       [2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24],
     ]) {
       const type = window === 'crop' ? 'cropping' : 'pooling';
-      const spatial = { type, tokens: kernels.length, features: 1024, kernels, detail: null } as const;
+      const none = { transformer: null, detail: null };
+      const spatial = { type, tokens: kernels.length, features: 1024, kernels, ...none } as const;
       const r = new Recorder('spatial');
       const x = r.input('features', 576, 1024);
       const y = spatialFeatures(r, spatial, 24, x);

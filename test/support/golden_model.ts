@@ -1,9 +1,15 @@
 /** Runs a golden model on a backend, stage by stage. */
 import type { Backend } from '../../packages/core/src/backend/index.ts';
 import type { ModelConfig } from '../../packages/core/src/models/config.ts';
-import { visualTokenCount } from '../../packages/core/src/models/registry.ts';
+import { visualTokenCount } from '../../packages/core/src/models/visual.ts';
 import { loadWeights } from '../../packages/core/src/pipeline/load_weights.ts';
-import { prefixProgram, tokensProgram, visionProgram } from '../../packages/core/src/pipeline/programs.ts';
+import {
+  everyProgram,
+  prefixProgram,
+  tokensProgram,
+  visionInputs,
+  visionProgram,
+} from '../../packages/core/src/pipeline/programs.ts';
 import { openWeights } from '../../packages/core/src/weights/store.ts';
 import { folderFiles, goldenFolder, type Golden } from './golden.ts';
 
@@ -20,9 +26,9 @@ export interface GoldenModel {
 /** Weights and KV cache of a golden model. */
 export async function loadGolden(backend: Backend, { name, config }: GoldenModel): Promise<void> {
   const store = await openWeights(folderFiles(goldenFolder(name)));
-  const programs = [visionProgram(config), prefixProgram(config, 1), tokensProgram(config, 1)];
+  const programs = everyProgram(config);
   await loadWeights(backend, store, config, programs, () => undefined);
-  await backend.createCache(programs[2].caches);
+  await backend.createCache(programs[programs.length - 1].caches);
   await store.close();
 }
 
@@ -31,7 +37,7 @@ export async function runVision(backend: Backend, { config, stages }: GoldenMode
   const taps = [...stages.keys()].filter((key) => /^(vision\.hidden|detail)/.test(key));
   const vision = visionProgram(config, new Set([...taps, 'spatial.features', 'visual_tokens']));
   const outputs = await backend.run(await backend.compile(vision), {
-    inputs: { pixels: stageOf(stages, 'pixels') },
+    inputs: visionInputs(config, stageOf(stages, 'pixels')),
   });
   return new Map(vision.outputs.map((t, i) => [vision.storages[t.storage].name, outputs[i].slice()]));
 }

@@ -12,7 +12,9 @@ describe('parseModelConfig', () => {
       imageToken: 31_999,
       visionFeatureLayer: -2,
       imageAspectRatio: 'pad',
+      tiling: null,
       projectorAct: 'gelu',
+      downsample: 1,
     });
     expect(vision).toMatchObject({
       type: 'clip',
@@ -28,6 +30,7 @@ describe('parseModelConfig', () => {
       tokens: 6,
       features: 512,
       kernels: [4, 8, 12, 16, 20, 24],
+      transformer: null,
       detail: { kernel: 16, stride: 2, positions: 25 },
     });
     expect(quantization).toEqual({
@@ -78,17 +81,24 @@ describe('parseModelConfig', () => {
     set(config, 'spatial_config', { type: 'pooling', num_tokens: 1, feature_size: 8 });
     const { text, spatial } = parseModelConfig(config);
     expect(text).toMatchObject({ kvHeads: 4, headDim: 64, eos: [2, 7] });
-    expect(spatial).toEqual({ type: 'pooling', tokens: 1, features: 8, kernels: [24], detail: null });
+    expect(spatial).toEqual({
+      type: 'pooling',
+      tokens: 1,
+      features: 8,
+      kernels: [24],
+      transformer: null,
+      detail: null,
+    });
   });
 
   const bad: [string, unknown][] = [
     ['architectures', 'LlavaSp'],
-    ['image_token_index', 32_000],
+    ['image_token_index', -1],
     ['image_token_index', undefined],
     ['vision_feature_layer', 0],
     ['vision_feature_layer', -26],
     ['vision_feature_select_strategy', 'full'],
-    ['image_aspect_ratio', 'anyres'],
+    ['image_aspect_ratio', 'stretch'],
     ['projector_hidden_act', 'relu'],
     ['projector_hidden_act', 'toString'],
     ['vision_config', 5],
@@ -117,7 +127,14 @@ describe('parseModelConfig', () => {
     ['text_config.eos_token_id', 'x'],
     ['text_config.tie_word_embeddings', 'yes'],
     ['spatial_config.type', 'transformer'],
-    ['spatial_config.num_tokens', 5],
+    ['spatial_config.num_tokens', 25],
+    ['spatial_config.kernel_sizes', [4, 8]],
+    ['spatial_config.kernel_sizes', [4, 8, 12, 16, 20, 20]],
+    ['spatial_config.kernel_sizes', [0, 8, 12, 16, 20, 24]],
+    ['spatial_config.extractor', 'mlp'],
+    ['downsample_ratio', 0.25],
+    ['text_config.use_sliding_window', true],
+    ['text_config.rope_parameters', 'yarn'],
     ['spatial_config.num_tokens', 0],
     ['spatial_config.feature_size', 60_000],
     ['spatial_config.detail.kernel_size', 25],
@@ -136,9 +153,9 @@ describe('parseModelConfig', () => {
   });
 
   test.each([
-    ['architectures', ['LlavaForConditionalGeneration'], 'LlavaSpForConditionalGeneration'],
+    ['architectures', ['LlavaOneForConditionalGeneration'], 'LlavaSpForConditionalGeneration'],
     ['model_type', 'llava', 'llava_sp'],
-    ['vision_config.model_type', 'siglip_vision_model', 'clip_vision_model'],
+    ['vision_config.model_type', 'dinov2', 'clip_vision_model'],
     ['text_config.model_type', 'mamba', 'llama'],
   ])('an unknown %s lists the known', async (path, value, known) => {
     const config = validConfig();

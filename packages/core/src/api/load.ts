@@ -2,10 +2,11 @@ import { LoadError, throwIfAborted } from '../errors/index.ts';
 import type { Host, ModelFiles } from '../host.ts';
 import { parsePreprocessor } from '../image/preprocess.ts';
 import { parseModelConfig, type ModelConfig } from '../models/config.ts';
-import { visualTokenCount } from '../models/registry.ts';
+import { mostTiles, visualTokenRange } from '../models/visual.ts';
 import type { Instance } from '../pipeline/instance.ts';
 import { checkPrompt, promptOf } from '../pipeline/prompt.ts';
-import { pixelsOf, Runtime } from '../pipeline/runtime.ts';
+import { checkPreprocessor } from '../pipeline/picture.ts';
+import { Runtime } from '../pipeline/runtime.ts';
 import { createChatTemplate } from '../text/chat.ts';
 import { createTokenizer } from '../text/tokenizer.ts';
 import { Model } from './model.ts';
@@ -37,8 +38,7 @@ export async function loadModel(host: Host, source: string | URL, options: LoadO
   const stored = parseModelConfig(await readJson(files, 'config.json', signal));
   const config = withContext(stored, options.context);
   const preprocessor = parsePreprocessor(await readJson(files, 'preprocessor_config.json', signal));
-  // A first picture, so that a wrong size is found now and not when somebody asks.
-  pixelsOf(config, preprocessor, { data: new Uint8Array(3), width: 1, height: 1, channels: 3 });
+  checkPreprocessor(config, preprocessor);
   const tokenizerConfig = await readJson(files, 'tokenizer_config.json', signal);
   const tokenizer = createTokenizer(await readJson(files, 'tokenizer.json', signal), tokenizerConfig);
   const template = createChatTemplate(tokenizerConfig, tokenizer, config.imageToken);
@@ -51,7 +51,9 @@ export async function loadModel(host: Host, source: string | URL, options: LoadO
   let { gpu, device = 'auto' } = options;
   if (gpu) device = 'webgpu';
   const start = async (stop: AbortSignal | undefined): Promise<Instance> => {
-    const backend = { threads, variant: kernels, precision, gpu };
+    // Questions may have been checked against the context of the device before.
+    const keepContext = options.context !== undefined || current !== null;
+    const backend = { threads, variant: kernels, precision, gpu, keepContext };
     // The caller's device is used once: when it is lost, one of our own takes its place.
     gpu = undefined;
     current = await startDevice(host, files, parts, device, backend, report, stop);
@@ -67,7 +69,8 @@ export async function loadModel(host: Host, source: string | URL, options: LoadO
     name: nameOf(config),
     location: files.location,
     config,
-    visualTokens: visualTokenCount(config),
+    visualTokens: visualTokenRange(config).most,
+    tiles: mostTiles(config),
     loadTime: performance.now() - began,
   };
   return new Model(host, runtime, () => {
@@ -77,9 +80,13 @@ export async function loadModel(host: Host, source: string | URL, options: LoadO
   });
 }
 
-function nameOf({ spatial }: ModelConfig): string {
-  if (!spatial) return 'LLaVA-1.5';
-  return spatial.type === 'cropping' ? 'LLaVA-SP-Cropping' : 'LLaVA-SP-Pooling';
+/** The family, by what makes it one, and the variant. */
+function nameOf({ spatial, tiling, vision }: ModelConfig): string {
+  const intern = vision.type === 'intern_vit';
+  const plain = intern ? 'InternVL' : tiling ? 'LLaVA-1.6' : 'LLaVA-1.5';
+  if (!spatial) return plain;
+  const variant = spatial.type === 'cropping' ? 'Cropping' : 'Pooling';
+  return intern || tiling ? `${plain}-SP-${variant}` : `LLaVA-SP-${variant}`;
 }
 
 async function readJson(files: ModelFiles, name: string, signal?: AbortSignal): Promise<unknown> {

@@ -1,7 +1,6 @@
 import type { BackendMemory, BackendReport, Choice, Warning } from '../backend/index.ts';
 import { AbortedError, ArgumentError, DeviceError } from '../errors/index.ts';
 import type { Host } from '../host.ts';
-import { visualTokenCount } from '../models/registry.ts';
 import type { ModelConfig } from '../models/config.ts';
 import type { FinishReason, Progress } from '../pipeline/generate.ts';
 import type { Encoded } from '../pipeline/instance.ts';
@@ -18,8 +17,10 @@ export interface ModelInfo {
   readonly name: string;
   readonly location: string;
   readonly config: ModelConfig;
-  /** Visual tokens of an image: spatial ones, then patches. */
+  /** Visual tokens of an image: spatial ones, then patches. The most that there can be, where it depends on the image. */
   readonly visualTokens: number;
+  /** The most tiles that an image is cut into, that of the whole included; 1: it is not cut. */
+  readonly tiles: number;
   /** Bytes of the weights by format. */
   readonly weights: WeightSummary;
   readonly backend: BackendReport;
@@ -113,7 +114,7 @@ export class Model {
       checkCommon(options);
       // Everything that can be refused is refused before any work is done.
       if (typeof text !== 'string') throw notText(text);
-      const question = this.#runtime.question(text, options);
+      const least = this.#runtime.question(text, options);
       // The place in the queue is taken at once: reading a file may take longer than reading the next one.
       const reading = image instanceof Scene ? null : readSource(this.#host, image, signal);
       const asked = performance.now();
@@ -123,12 +124,15 @@ export class Model {
         const source = await reading;
         const readTime = performance.now() - read;
         const { scene, decoded, fresh } = await this.#sceneOf(image, source, signal);
+        // How many tokens a picture of several tiles has shows when it is there.
+        const known = least.imageTokens === scene.picture.tokens;
+        const question = known ? least : this.#runtime.question(text, options, scene);
         const progress: Progress = { tokens: 0, prefill: 0, decode: 0 };
         const { preprocess, vision, prefix } = scene.timings;
         const state = (finishReason: FinishReason | null, total: number): AnswerState => ({
           usage: {
             promptTokens: question.promptTokens,
-            imageTokens: visualTokenCount(this.#runtime.config),
+            imageTokens: question.imageTokens,
             cachedTokens: fresh ? 0 : scene.tokens,
             completionTokens: progress.tokens,
           },

@@ -4,10 +4,10 @@ import { throwIfAborted } from '../errors/index.ts';
 import type { Host, ModelFiles } from '../host.ts';
 import { Instance } from '../pipeline/instance.ts';
 import { loadWeights, type WeightSummary } from '../pipeline/load_weights.ts';
-import { prefixProgram, tokensProgram, visionProgram } from '../pipeline/programs.ts';
+import { everyProgram } from '../pipeline/programs.ts';
 import type { PromptParts } from '../pipeline/prompt.ts';
 import { openWeights } from '../weights/store.ts';
-import type { LoadProgress } from './options.ts';
+import { withContext, type LoadProgress } from './options.ts';
 
 /** A device with the model in it, and what is to be told of it. */
 export interface Started {
@@ -46,9 +46,8 @@ export async function startDevice(
     progress('device', 0.05);
     const { backend, refusals, warnings } = await createBackend(host, device, options);
     try {
-      // One program of each kind names every weight and cache there is.
-      const programs = [visionProgram(config), prefixProgram(config, 1), tokensProgram(config, 1)];
-      const weights = await loadWeights(
+      const programs = everyProgram(config);
+      const { summary: weights, context } = await loadWeights(
         backend,
         store,
         config,
@@ -57,8 +56,10 @@ export async function startDevice(
         signal,
       );
       throwIfAborted(signal);
-      await backend.createCache(programs[2].caches);
-      const instance = new Instance(backend, parts);
+      // The last program is the decoder's: it names every cache.
+      const { caches } = programs[programs.length - 1];
+      await backend.createCache(caches.map((cache) => ({ ...cache, context })));
+      const instance = new Instance(backend, { ...parts, config: withContext(config, context) });
       await instance.warmUp((done, total) => {
         progress('compile', 0.9 + (0.1 * done) / total);
         throwIfAborted(signal);

@@ -24,14 +24,18 @@ export interface Preprocessed {
  */
 export function preprocess(src: Pixels, config: PreprocessorConfig, aspect: ImageAspect): Preprocessed {
   const { pixels, geometry } = fit(src, config, aspect);
-  const { width, height } = pixels;
-  const plane = width * height;
+  return { pixels: normalised(pixels, config), width: pixels.width, height: pixels.height, geometry };
+}
+
+/** Rescaled and normalised: `[height, width, 3]` of 8 bits to `[3, height, width]`. */
+export function normalised(pixels: Pixels, config: PreprocessorConfig): Float32Array {
+  const plane = pixels.width * pixels.height;
   const out = new Float32Array(3 * plane);
   for (let c = 0; c < 3; c++) {
     const values = channelValues(config, c);
     for (let i = 0, s = c, d = c * plane; i < plane; i++, s += 3, d++) out[d] = values[pixels.data[s]];
   }
-  return { pixels: out, width, height, geometry };
+  return out;
 }
 
 /**

@@ -5,12 +5,22 @@
 import { rowsOf, type Recorder, type Tensor } from '../ops/index.ts';
 import type { ModelConfig, TextConfig } from './config.ts';
 import { llamaEmbed, llamaLayers, llamaLogits } from './llm/llama.ts';
-import { projectPatches, projectSpatial } from './projector.ts';
+import { projectPatches, projectSpatial, shufflePatches } from './projector.ts';
 import { integrateDetail } from './spatial/detail.ts';
 import { spatialFeatures } from './spatial/windows.ts';
 import { clip } from './vision/clip.ts';
+import { internVit } from './vision/intern_vit.ts';
+import { siglip } from './vision/siglip.ts';
+import { patchSide } from './visual.ts';
 
-const visionEncoders: Record<ModelConfig['vision']['type'], typeof clip> = { clip };
+export { imageNewline } from './projector.ts';
+export { QUERY_ROW } from './spatial/windows.ts';
+
+const visionEncoders: Record<ModelConfig['vision']['type'], typeof clip> = {
+  clip,
+  siglip,
+  intern_vit: internVit,
+};
 
 interface Decoder {
   embed(r: Recorder, text: TextConfig, ids: Tensor, y: Tensor): void;
@@ -18,8 +28,12 @@ interface Decoder {
   logits(r: Recorder, text: TextConfig, x: Tensor): Tensor;
 }
 
+const llama: Decoder = { embed: llamaEmbed, layers: llamaLayers, logits: llamaLogits };
+
 const decoders: Record<ModelConfig['text']['type'], Decoder> = {
-  llama: { embed: llamaEmbed, layers: llamaLayers, logits: llamaLogits },
+  llama,
+  // Its differences, biases and grouped heads, are LLaMA's own options.
+  qwen2: llama,
 };
 
 /** The decoder family of a configuration. */
@@ -27,17 +41,13 @@ export function decoderOf(config: ModelConfig): Decoder {
   return decoders[config.text.type];
 }
 
-/** N spatial tokens, then the P patch tokens. */
-export function visualTokenCount(config: ModelConfig): number {
-  return (config.spatial?.tokens ?? 0) + config.vision.grid ** 2;
-}
-
 /**
- * Pixels `[1, channels * side * side]` to the visual tokens `[N + P, H]`: vision tower, spatial features, detail,
- * projectors. Without spatial features this is LLaVA-1.5.
+ * Pixels `[1, channels * side * side]` to the visual tokens `[N + P, H]` of one input: vision tower, spatial features,
+ * detail, projectors. Without spatial features this is LLaVA-1.5. P is the number of patches, or a fourth of it with the
+ * pixel shuffle.
  */
 export function visualTokens(r: Recorder, config: ModelConfig, pixels: Tensor, y: Tensor): void {
-  const { vision, spatial } = config;
+  const { vision, spatial, projectorAct, downsample } = config;
   const features = visionEncoders[vision.type](r, vision, config.visionFeatureLayer, pixels);
   const first = spatial?.tokens ?? 0;
   if (spatial) {
@@ -46,5 +56,7 @@ export function visualTokens(r: Recorder, config: ModelConfig, pixels: Tensor, y
     const x = detail ? integrateDetail(r, detail, vision.grid, features, f) : f;
     projectSpatial(r, x, detail !== null, y);
   }
-  projectPatches(r, features, config.projectorAct, rowsOf(y, first, vision.grid ** 2));
+  const patches = rowsOf(y, first, patchSide(config) ** 2);
+  if (downsample === 2) shufflePatches(r, features, vision.grid, projectorAct, patches);
+  else projectPatches(r, features, projectorAct, patches);
 }

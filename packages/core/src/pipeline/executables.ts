@@ -1,6 +1,6 @@
 import type { Backend, Executable } from '../backend/index.ts';
 import type { ModelConfig } from '../models/config.ts';
-import { prefixProgram, tokensProgram, visionProgram } from './programs.ts';
+import { placeProgram, prefixProgram, tokensProgram, visionProgram, visualProgram } from './programs.ts';
 
 /** Prompts come in many lengths: so many recorded lists are kept. */
 const MOST = 16;
@@ -12,6 +12,8 @@ export class Executables {
   readonly #ready = new Map<string, Executable>();
   #vision: Executable | null = null;
   #decode: Executable | null = null;
+  /** By tile; a command or two each. */
+  readonly #places: Executable[] = [];
 
   constructor(backend: Backend, config: ModelConfig) {
     this.#backend = backend;
@@ -25,6 +27,16 @@ export class Executables {
   /** The tokens before the image, and the image. */
   prefix(before: number): Promise<Executable> {
     return this.#shaped(`prefix ${before}`, () => prefixProgram(this.#config, before));
+  }
+
+  /** One tile's visual tokens to their place among all tiles'. */
+  async place(tile: number): Promise<Executable> {
+    return (this.#places[tile] ??= await this.#backend.compile(placeProgram(this.#config, tile)));
+  }
+
+  /** Visual tokens of several tiles. */
+  visual(rows: number): Promise<Executable> {
+    return this.#shaped(`visual ${rows}`, () => visualProgram(this.#config, rows));
   }
 
   async tokens(rows: number): Promise<Executable> {

@@ -1,6 +1,5 @@
 import { ArgumentError, throwIfAborted } from '../errors/index.ts';
 import type { ModelConfig } from '../models/config.ts';
-import { visualTokenCount } from '../models/registry.ts';
 import type { PromptTokens } from '../text/chat.ts';
 import type { Detokenizer } from '../text/detokenizer.ts';
 import { createStopMatcher, type StopMatcher } from '../text/stop.ts';
@@ -39,6 +38,8 @@ export interface Question {
   readonly prompt: PromptTokens;
   /** Image included. */
   readonly promptTokens: number;
+  /** The image's part of them. */
+  readonly imageTokens: number;
   readonly maxTokens: number;
   /** Tokens to choose from. */
   readonly vocab: number;
@@ -48,15 +49,21 @@ export interface Question {
 }
 
 /**
- * Checks a question and its options, before any work is done.
+ * Checks a question and its options, before any work is done. `visual`: how many tokens the image has; the fewest that it can
+ * have, while it was not looked at.
  *
  * @throws {ArgumentError} `PROMPT_TOO_LONG` when image and question leave no room for an answer, `CONTEXT_FULL` when
  *   they leave less than `maxTokens`, `OPTION_INVALID`.
  */
-export function prepare(config: ModelConfig, prompt: PromptTokens, options: GenerateOptions): Question {
+export function prepare(
+  config: ModelConfig,
+  prompt: PromptTokens,
+  visual: number,
+  options: GenerateOptions,
+): Question {
   const { context, vocab } = config.text;
   const { maxTokens } = options;
-  const promptTokens = prompt.before.length + visualTokenCount(config) + prompt.after.length;
+  const promptTokens = prompt.before.length + visual + prompt.after.length;
   const room = context - promptTokens;
   if (maxTokens !== undefined && !(Number.isInteger(maxTokens) && maxTokens >= 1)) {
     throw new ArgumentError({
@@ -82,6 +89,7 @@ export function prepare(config: ModelConfig, prompt: PromptTokens, options: Gene
   return {
     prompt,
     promptTokens,
+    imageTokens: visual,
     maxTokens: maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, room),
     vocab,
     sampling: checkSampling(options),
@@ -172,6 +180,15 @@ export class Transcript {
   }
 }
 
+/** Pieces of `size` in their order; the last one has what is left. */
+export function chunksOf<T extends { readonly length: number; slice(from: number, to: number): T }>(
+  ids: T,
+  size: number,
+): T[] {
+  const count = Math.ceil(ids.length / size);
+  return Array.from({ length: count }, (_, i) => ids.slice(i * size, (i + 1) * size));
+}
+
 /**
  * The tokens of an answer, from a KV cache that holds the image's prefix of `prefix` tokens: prefills what follows the
  * image, then decodes without end; whoever takes the tokens knows when to leave. `known` are those that were decided
@@ -196,9 +213,9 @@ export async function* decide(
     return logits;
   };
 
-  let at = 0;
-  for (; at + CHUNK < after.length; at += CHUNK) await forward(after.slice(at, at + CHUNK));
-  const last = after.slice(at);
+  const chunks = chunksOf(after, CHUNK);
+  const last = chunks.pop() ?? [];
+  for (const chunk of chunks) await forward(chunk);
   const draw = createRandom(sampling.seed);
 
   if (backend.decode) {

@@ -1,23 +1,20 @@
 import type { Backend, KvSnapshot } from '../backend/index.ts';
 import { ArgumentError } from '../errors/index.ts';
-import type { Geometry } from '../image/boxes.ts';
+import type { ModelConfig } from '../models/config.ts';
 import { Executables } from './executables.ts';
-import { CHUNK } from './generate.ts';
+import { chunksOf, CHUNK } from './generate.ts';
+import type { Picture } from './picture.ts';
+import { placeInputs, visionInputs, visualRows } from './programs.ts';
 import { promptOf, type PromptParts } from './prompt.ts';
 
 /** An image in the model: what questions on it share. */
 export interface Encoded {
   readonly width: number;
   readonly height: number;
-  readonly geometry: Geometry;
-  /**
-   * The model's input, `[channels, side, side]`: what the image is encoded from again when a lost device took its prefix.
-   * Kept instead of the picture, because it has one size however large the photo is, and is not resized twice.
-   */
-  readonly pixels: Float32Array;
+  readonly picture: Picture;
   /** Tokens of the KV prefix: those before the image, and the image's. */
   readonly tokens: number;
-  /** The DFI's attention map `[N, positions]`, row-major; `null` without a DFI. */
+  /** The DFI's attention map `[N, positions]`, row-major, tile after tile; `null` without a DFI. */
   readonly attention: Float32Array | null;
   /** Milliseconds. */
   readonly timings: { readonly preprocess: number; readonly vision: number; readonly prefix: number };
@@ -39,6 +36,9 @@ export interface Seen {
 export class Instance {
   readonly backend: Backend;
   readonly executables: Executables;
+  /** The model's, with the context that this backend has room for. */
+  readonly config: ModelConfig;
+  readonly #config: ModelConfig;
   /** The prompt's tokens before the image; the same for every question. */
   readonly #before: Uint32Array;
   /** Tokens after the image in the shortest question. */
@@ -50,7 +50,9 @@ export class Instance {
   /** @param backend with the weights loaded and the cache created. */
   constructor(backend: Backend, parts: PromptParts) {
     this.backend = backend;
+    this.#config = parts.config;
     this.executables = new Executables(backend, parts.config);
+    this.config = parts.config;
     const { before, after } = promptOf(parts, '?');
     this.#before = Uint32Array.from(before);
     this.#shortest = Math.min(after.length, CHUNK);
@@ -59,9 +61,13 @@ export class Instance {
   /** Compiles what a first question needs; `onCompiled` gets the programs done and their number. */
   async warmUp(onCompiled: (done: number, total: number) => void): Promise<void> {
     const { executables } = this;
+    const config = this.#config;
+    const picture = config.tiling
+      ? [() => executables.place(0), () => executables.visual(visualRows(config))]
+      : [() => executables.prefix(this.#before.length)];
     const programs = [
       () => executables.vision(),
-      () => executables.prefix(this.#before.length),
+      ...picture,
       () => executables.tokens(1),
       // How long the question will be nobody knows; a prefill of another length shares much with this one.
       () => executables.tokens(this.#shortest),
@@ -73,18 +79,49 @@ export class Instance {
   }
 
   /** Puts an image's prefix into the cache, where it belongs to nobody until {@link keep}. */
-  async see(pixels: Float32Array, signal?: AbortSignal): Promise<Seen> {
+  async see(picture: Picture, signal?: AbortSignal): Promise<Seen> {
+    const { order } = picture;
+    return order ? this.#seeTiles(picture, order, signal) : this.#seeWhole(picture.inputs[0], signal);
+  }
+
+  async #seeWhole(pixels: Float32Array, signal?: AbortSignal): Promise<Seen> {
     const { backend, executables } = this;
     const vision = await executables.vision();
     const prefix = await executables.prefix(this.#before.length);
     await this.#setAside();
     const start = performance.now();
-    const [attention] = await backend.run(vision, { inputs: { pixels }, signal });
+    const [attention] = await backend.run(vision, { inputs: visionInputs(this.#config, pixels), signal });
     // Copied: the backend uses the array again.
     const kept = attention?.slice() ?? null;
     const seen = performance.now();
     await backend.run(prefix, { inputs: { ids: this.#before }, pos: 0, signal });
     return { attention: kept, vision: seen - start, prefix: performance.now() - seen };
+  }
+
+  /** Tile by tile through the vision tower, then all tokens in the prompt's order, some hundred at a time. */
+  async #seeTiles({ inputs }: Picture, order: Uint32Array, signal?: AbortSignal): Promise<Seen> {
+    const { backend, executables } = this;
+    const vision = await executables.vision();
+    await this.#setAside();
+    const start = performance.now();
+    const maps: Float32Array[] = [];
+    for (const [tile, pixels] of inputs.entries()) {
+      const [map] = await backend.run(vision, { inputs: visionInputs(this.#config, pixels), signal });
+      if (map) maps.push(map.slice());
+      const place = await executables.place(tile);
+      await backend.run(place, { inputs: placeInputs(this.#config, tile), signal });
+    }
+    const seen = performance.now();
+    let pos = 0;
+    for (const ids of chunksOf(this.#before, CHUNK)) {
+      await backend.run(await executables.tokens(ids.length), { inputs: { ids }, pos, signal });
+      pos += ids.length;
+    }
+    for (const part of chunksOf(order, visualRows(this.#config))) {
+      await backend.run(await executables.visual(part.length), { inputs: { order: part }, pos, signal });
+      pos += part.length;
+    }
+    return { attention: joined(maps), vision: seen - start, prefix: performance.now() - seen };
   }
 
   /** The cache holds this image's prefix. */
@@ -104,7 +141,7 @@ export class Instance {
     // Let go while this question waited.
     if (scene.released) throw forgotten();
     if (snapshot) await this.backend.restoreCache(snapshot);
-    else await this.see(scene.pixels, signal);
+    else await this.see(scene.picture, signal);
     this.#live = scene;
   }
 
@@ -125,6 +162,13 @@ export class Instance {
     if (live.released) snapshot.release();
     else this.#aside.set(live, snapshot);
   }
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array | null {
+  if (parts.length === 0) return null;
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole;
 }
 
 function forgotten(): ArgumentError {

@@ -1,6 +1,6 @@
 import { ArgumentError, LoadError } from '../errors/index.ts';
 import type { ModelConfig } from '../models/config.ts';
-import { visualTokenCount } from '../models/registry.ts';
+import { visualTokenRange } from '../models/visual.ts';
 import { assemblePrompt, type ChatTemplate, type PromptTokens } from '../text/chat.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
 
@@ -48,7 +48,7 @@ export function promptOf({ config, tokenizer, template }: PromptParts, question:
  * @throws {ArgumentError} `OPTION_INVALID`.
  */
 export function checkPrompt(config: ModelConfig, shortest: PromptTokens): void {
-  const least = shortest.before.length + visualTokenCount(config) + shortest.after.length + 1;
+  const least = shortest.before.length + visualTokenRange(config).most + shortest.after.length + 1;
   const { context } = config.text;
   if (context >= least) return;
   throw new ArgumentError({

@@ -1,9 +1,9 @@
 import type { BackendMemory, Warning } from '../backend/index.ts';
-import { AbortedError, DeviceError, LlavaSpError, LoadError, throwIfAborted } from '../errors/index.ts';
-import { preprocess, type PreprocessorConfig } from '../image/preprocess.ts';
+import { AbortedError, DeviceError, LlavaSpError, throwIfAborted } from '../errors/index.ts';
+import type { PreprocessorConfig } from '../image/preprocess.ts';
 import type { Pixels } from '../image/pixels.ts';
 import type { ModelConfig } from '../models/config.ts';
-import { visualTokenCount } from '../models/registry.ts';
+import { visualTokenRange } from '../models/visual.ts';
 import {
   decide,
   prepare,
@@ -14,6 +14,7 @@ import {
   type Question,
 } from './generate.ts';
 import type { Encoded, Instance } from './instance.ts';
+import { pictureOf } from './picture.ts';
 import { promptOf, type PromptParts } from './prompt.ts';
 import { Queue } from './queue.ts';
 
@@ -38,8 +39,8 @@ export interface RuntimeParts extends PromptParts {
  * where it was.
  */
 export class Runtime {
-  readonly config: ModelConfig;
   readonly #parts: RuntimeParts;
+  #config: ModelConfig;
   readonly #queue = new Queue();
   /** `null` before the first start, and from a loss until the next one. */
   #instance: Instance | null = null;
@@ -53,7 +54,12 @@ export class Runtime {
 
   constructor(parts: RuntimeParts) {
     this.#parts = parts;
-    this.config = parts.config;
+    this.#config = parts.config;
+  }
+
+  /** The model's, with the context that the device has room for. */
+  get config(): ModelConfig {
+    return this.#config;
   }
 
   /** Starts the device. @throws what {@link RuntimeParts.start} throws; `DEVICE_LOST` after three losses. */
@@ -61,9 +67,13 @@ export class Runtime {
     await this.#surviving(() => Promise.resolve(), signal);
   }
 
-  /** Checks a question on a picture, before any work is done; see `promptOf` and `prepare` for what it throws. */
-  question(text: string, options: GenerateOptions): Question {
-    return prepare(this.config, promptOf(this.#parts, text), options);
+  /**
+   * Checks a question on a picture, before any work is done; see `promptOf` and `prepare` for what it throws. Without `scene`
+   * the picture counts as many tokens as it has at least.
+   */
+  question(text: string, options: GenerateOptions, scene?: Encoded): Question {
+    const visual = scene?.picture.tokens ?? visualTokenRange(this.config).least;
+    return prepare(this.config, promptOf(this.#parts, text), visual, options);
   }
 
   /** Runs one job when the earlier ones are done. */
@@ -75,17 +85,16 @@ export class Runtime {
   async encode(image: Pixels, signal?: AbortSignal): Promise<Encoded> {
     const { config, preprocessor } = this.#parts;
     const start = performance.now();
-    const { pixels, geometry } = pixelsOf(config, preprocessor, image);
+    const picture = pictureOf(config, preprocessor, image);
     const preprocessed = performance.now() - start;
     const before = promptOf(this.#parts, '?').before.length;
     return this.#surviving(async (instance) => {
-      const { attention, vision, prefix } = await instance.see(pixels, signal);
+      const { attention, vision, prefix } = await instance.see(picture, signal);
       const encoded: Encoded = {
         width: image.width,
         height: image.height,
-        geometry,
-        pixels,
-        tokens: before + visualTokenCount(config),
+        picture,
+        tokens: before + picture.tokens,
         attention,
         timings: { preprocess: preprocessed, vision, prefix },
         released: false,
@@ -191,6 +200,7 @@ export class Runtime {
       throw new AbortedError();
     }
     this.#instance = instance;
+    this.#config = instance.config;
     return instance;
   }
 
@@ -237,22 +247,5 @@ function notReplaced(loss: DeviceError, cause: unknown): DeviceError {
     message: `${loss.message} The model could not be loaded again: ${cause instanceof Error ? cause.message : String(cause)}`,
     fix: known?.fix ?? 'Load the model again.',
     cause,
-  });
-}
-
-/**
- * The model's input, `[channels, side, side]`.
- *
- * @throws {LoadError} `CONFIG_INVALID` when the image processor makes another size than the vision tower takes.
- */
-export function pixelsOf(config: ModelConfig, preprocessor: PreprocessorConfig, image: Pixels) {
-  const result = preprocess(image, preprocessor, config.imageAspectRatio);
-  const { width, height } = result;
-  const { imageSize } = config.vision;
-  if (width === imageSize && height === imageSize) return result;
-  throw new LoadError({
-    code: 'CONFIG_INVALID',
-    message: `preprocessor_config.json makes ${width} x ${height} pixels; config.json wants ${imageSize} x ${imageSize}.`,
-    fix: 'Use the preprocessor_config.json that belongs to this model.',
   });
 }

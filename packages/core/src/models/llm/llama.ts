@@ -10,7 +10,7 @@ import {
   type Tensor,
   type WeightRef,
 } from '../../ops/index.ts';
-import type { TextConfig } from '../config.ts';
+import type { TextConfig } from '../config/types.ts';
 
 const ROOT = 'language_model.model.';
 

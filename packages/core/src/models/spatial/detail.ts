@@ -8,7 +8,7 @@ import {
   type Recorder,
   type Tensor,
 } from '../../ops/index.ts';
-import type { DetailConfig } from '../config.ts';
+import type { DetailConfig } from '../config/types.ts';
 
 const ROOT = 'spatial_features.detail.';
 /** LayerNorm's epsilon in the Detail Feature Integrator (specification section 4). */
