@@ -109,7 +109,7 @@ export class FragileDevices {
         call('reserve', async () => {
           const wanted = new Set(programs.flatMap((program) => program.weights.map((ref) => ref.name)));
           if (weights.length !== wanted.size) throw new Error(`${weights.length} of ${wanted.size} weights`);
-          await inner.reserve?.(weights, programs);
+          return (await inner.reserve?.(weights, programs)) ?? { context: null };
         }),
       loadWeight: (weight, signal) => call('loadWeight', () => inner.loadWeight(weight, signal)),
       createCache: (caches) => call('createCache', () => inner.createCache(caches)),

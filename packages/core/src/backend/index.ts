@@ -84,11 +84,11 @@ export interface Choice {
   readonly reason: string;
 }
 
-export type WarningCode = 'BACKEND_FALLBACK' | 'DEVICE_RECOVERED';
+export type WarningCode = 'BACKEND_FALLBACK' | 'DEVICE_RECOVERED' | 'MODEL_NOT_REVALIDATED';
 
 /** Something that did not go as hoped, though the work goes on. */
 export interface Warning {
-  /** Stable, for programs: another device or arithmetic than the best one runs, or a lost device was replaced. */
+  /** Stable, for programs: another device or arithmetic than the best runs, a lost device was replaced, or a cached model may be old. */
   readonly code: WarningCode;
   /** What happened and why, for people. */
   readonly message: string;
@@ -114,6 +114,12 @@ export interface KvSnapshot {
   release(): void;
 }
 
+/** What a backend makes room for. */
+export interface Reserved {
+  /** Positions that the KV cache can have here, less than the programs' caches ask for; `null`: as they ask. */
+  readonly context: number | null;
+}
+
 /**
  * One device with one set of weights. Calls are made one at a time (the pipeline owns a queue). After an abort the
  * backend is as usable as before; the KV rows written by the aborted run are undefined.
@@ -121,10 +127,19 @@ export interface KvSnapshot {
 export interface Backend {
   readonly report: BackendReport;
   /**
-   * Says what will be loaded and run, so that a backend can place together what is used together. Optional to call, once,
-   * before the first {@link loadWeight}.
+   * Says what will be loaded and run, so that a backend can place together what is used together, and refuse what it has
+   * no room for before a byte is read. Optional to call, once, before the first {@link loadWeight}. A backend may cut the
+   * programs' context, but not below `leastContext`.
+   *
+   * @throws {DeviceError} `OUT_OF_MEMORY`.
    */
-  reserve?(weights: readonly StoredWeight[], programs: readonly Program[]): Promise<void>;
+  reserve?(
+    weights: readonly StoredWeight[],
+    programs: readonly Program[],
+    leastContext?: number,
+  ): Promise<Reserved>;
+  /** How many {@link loadWeight} may be under way at a time; one by default. */
+  readonly loadsAtOnce?: number;
   /** Uploads one weight; every weight of a program must be loaded before it is compiled. */
   loadWeight(weight: StoredWeight, signal?: AbortSignal): Promise<void>;
   /** Allocates the KV cache of all layers. Once. */

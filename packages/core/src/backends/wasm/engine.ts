@@ -3,27 +3,25 @@ import type { StoredDType, WeightFormat } from '../../backend/index.ts';
 import { DeviceError } from '../../errors/index.ts';
 import type { KvCacheRef, Program, WeightRef } from '../../ops/index.ts';
 import { assertFinite, toFloat32, type FloatFormat } from '../../weights/floats.ts';
-import { encode, DTYPE_CODE, FORMAT_CODE, type Argument, type Step } from './commands.ts';
+import { encode, DTYPE_CODE, type Argument, type Step } from './commands.ts';
 import { Exchange, type Slot, type SlotViews } from './exchange.ts';
 import { PrivateMemory } from './memory.ts';
-import { partition } from './partition.ts';
+import { cachePart, needsOf, weightPart, type Needs, type Sizes, type Workload } from './needs.ts';
 import { plan, type Plan, type PlanContext, type ResidentCache, type ResidentWeight } from './plan.ts';
 import type { KernelChoice } from './select/linear.ts';
 import { toHwi } from '../../backend/stored.ts';
 
 /** What the kernels' module exports; numbers are bytes or addresses. */
-interface KernelExports {
+interface KernelExports extends Sizes {
   run(list: number, count: number): number;
-  act_q8_bytes(rows: number, k: number): number;
-  packed_bytes(format: number, n: number, k: number, group: number): number;
   scales_shift(at: number, count: number, dtype: number): number;
-  attention_scratch_bytes(rows: number, d: number): number;
-  kv_cache_bytes(kvHeads: number, d: number, context: number): number;
   __heap_base: WebAssembly.Global;
 }
 
 /** Rows `[row, row + rows)` of this thread's part of a weight, as stored. */
 export interface RowsMessage {
+  /** The weight's. */
+  name: string;
   row: number;
   rows: number;
   values: Uint8Array;
@@ -59,6 +57,8 @@ export interface EngineOptions {
   /** `null` for one thread. */
   exchange: SharedArrayBuffer | null;
   choice: KernelChoice;
+  /** There are more threads than cores. */
+  crowded: boolean;
   /** For tests: scratch memory is filled with NaN before each run, so that an output nobody wrote shows. */
   poison: boolean;
 }
@@ -80,7 +80,8 @@ export class Engine {
   readonly #snapshots = new Map<number, Uint8Array[]>();
   #scratch = { at: 0, bytes: 0 };
   #bytes = { weights: 0, cache: 0 };
-  #pending: { message: WeightMessage; at: number; shift: number; n: number } | null = null;
+  /** Weights whose rows are coming, by name. */
+  readonly #pending = new Map<string, { message: WeightMessage; at: number; shift: number; n: number }>();
   /** Slots of the list that runs now. */
   #active: SlotViews[] = [];
 
@@ -89,7 +90,8 @@ export class Engine {
     this.threads = options.threads;
     this.#choice = options.choice;
     this.#poison = options.poison;
-    this.#exchange = options.exchange ? new Exchange(options.exchange, options.threads) : null;
+    const { exchange: shared, threads, crowded } = options;
+    this.#exchange = shared ? new Exchange(shared, threads, crowded) : null;
     const exchange = (slot: number): void => this.#exchange?.run(this.#active[slot]);
     const instance = new WebAssembly.Instance(options.module, {
       env: { memory: this.#memory.memory, exchange },
@@ -99,15 +101,22 @@ export class Engine {
     this.#pos = this.#memory.alloc(4);
   }
 
+  /** What one of `threads` threads would hold. */
+  needs(workload: Workload, threads: number): Needs {
+    return needsOf(workload, threads, this.#kernels, this.#choice);
+  }
+
+  /** Makes sure of so many bytes more than are in use. */
+  reserve(bytes: number): void {
+    this.#memory.reserve(bytes);
+  }
+
   // Weights
 
-  /** Starts a weight: its rows follow in order by {@link addRows}, then {@link endWeight}. */
+  /** Starts a weight: its rows follow by {@link addRows}, then {@link endWeight}; those of others may come between. */
   beginWeight(message: WeightMessage): void {
     const { ref, format, group, dtype, range } = message;
-    const starts = this.#starts(ref);
-    const n = starts[this.rank + 1] - starts[this.rank];
-    const bytes =
-      ref.kind === 'vector' ? ref.n * 4 : this.#kernels.packed_bytes(FORMAT_CODE[format], n, ref.k, group);
+    const { starts, rows: n, bytes } = weightPart(message, this.rank, this.threads, this.#kernels);
     const at = this.#memory.alloc(bytes);
     let shift = 0;
     if (range) {
@@ -115,13 +124,14 @@ export class Engine {
       shift = this.#staged(range, (staged) => this.#kernels.scales_shift(staged, count, DTYPE_CODE[dtype]));
     }
     this.#bytes.weights += bytes;
-    this.#pending = { message, at, shift, n };
+    this.#pending.set(ref.name, { message, at, shift, n });
     this.#weights.set(ref.name, { at, format, group, starts });
   }
 
   addRows(rows: RowsMessage): void {
-    if (!this.#pending) throw new Error('no weight was begun');
-    const { message, at, shift, n } = this.#pending;
+    const pending = this.#pending.get(rows.name);
+    if (!pending) throw new Error(`${rows.name} was not begun`);
+    const { message, at, shift, n } = pending;
     const { ref, format, dtype, group } = message;
     const name = ref.name;
     if (rows.scales && rows.biases) {
@@ -153,15 +163,13 @@ export class Engine {
     });
   }
 
-  endWeight(): void {
-    this.#pending = null;
+  endWeight(name: string): void {
+    this.#pending.delete(name);
   }
 
   createCaches(caches: readonly KvCacheRef[]): void {
     for (const ref of caches) {
-      const starts = partition(ref.kvHeads, ref.kvHeads, this.threads);
-      const heads = starts[this.rank + 1] - starts[this.rank];
-      const bytes = this.#kernels.kv_cache_bytes(heads, ref.headDim, ref.context);
+      const { heads, bytes } = cachePart(ref, this.rank, this.threads, this.#kernels);
       const keys = this.#memory.alloc(bytes);
       const values = this.#memory.alloc(bytes);
       this.#bytes.cache += 2 * bytes;
@@ -283,10 +291,6 @@ export class Engine {
         for (let h = 0; h < heads; h++) yield [base + h * perHead, bytes];
       }
     }
-  }
-
-  #starts(ref: WeightRef): number[] {
-    return ref.kind === 'vector' ? [] : partition(ref.n, ref.units, this.threads);
   }
 
   #context(): PlanContext {

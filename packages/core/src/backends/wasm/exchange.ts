@@ -42,11 +42,14 @@ export class Exchange {
   readonly #control: Int32Array;
   readonly #shared: SharedArrayBuffer;
   readonly #threads: number;
+  readonly #spins: number;
   #region = 0;
 
-  constructor(shared: SharedArrayBuffer, threads: number) {
+  /** `crowded`: there are more threads than cores, so that one that spins keeps another from arriving. */
+  constructor(shared: SharedArrayBuffer, threads: number, crowded = false) {
     this.#shared = shared;
     this.#threads = threads;
+    this.#spins = crowded ? 0 : SPINS;
     this.#control = new Int32Array(shared, 0, CONTROL_BYTES / 4);
   }
 
@@ -85,7 +88,7 @@ export class Exchange {
       Atomics.notify(control, GENERATION);
       return;
     }
-    for (let i = 0; i < SPINS; i++) if (Atomics.load(control, GENERATION) !== generation) return;
+    for (let i = 0; i < this.#spins; i++) if (Atomics.load(control, GENERATION) !== generation) return;
     while (Atomics.load(control, GENERATION) === generation) {
       if (Atomics.load(control, FAILED) !== 0) throw new Error(ELSEWHERE);
       Atomics.wait(control, GENERATION, generation, 200);

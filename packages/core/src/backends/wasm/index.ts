@@ -6,14 +6,17 @@ import type {
   Choice,
   Executable,
   KvSnapshot,
+  Reserved,
   RunOptions,
   StoredWeight,
 } from '../../backend/index.ts';
-import { ArgumentError, throwIfAborted } from '../../errors/index.ts';
+import { ArgumentError, DeviceError, settleAll, throwIfAborted } from '../../errors/index.ts';
 import type { Host } from '../../host.ts';
 import type { KvCacheRef, Program } from '../../ops/index.ts';
 import { chooseKernels, type Selection } from './choose.ts';
 import { EXCHANGE_BYTES } from './exchange.ts';
+import { megabytes } from './memory.ts';
+import { contextThatFits, type Needs } from './needs.ts';
 import { partition } from './partition.ts';
 import type { Variant } from './protocol.ts';
 import { slicesOf } from './slices.ts';
@@ -28,6 +31,11 @@ export interface WasmOptions {
   variant?: Variant;
   /** For tests: NaN in all scratch memory before each run. */
   poison?: boolean;
+  /**
+   * The context that the programs ask for is what the caller wants: where it does not fit, more threads are taken, each with
+   * memory of its own. By default a shorter context comes first.
+   */
+  keepContext?: boolean;
 }
 
 /** Where decode's time goes: one entry a command, gathers included in the command that waits for them. */
@@ -39,8 +47,8 @@ export interface CommandTime {
 type Inputs = (Float32Array | Uint32Array)[];
 
 const MAX_THREADS = 16;
-/** Bytes of a weight in flight at a time. */
-const CHUNK_BYTES = 8 << 20;
+/** Bytes of a thread's rows that are read at a time; while they are repacked the next ones are read. */
+const CHUNK_BYTES = 4 << 20;
 /** Row blocks of packed weights: a chunk starts at a multiple. */
 const ROW_BLOCK = 8;
 
@@ -54,15 +62,25 @@ export async function createWasm(host: Host, options: WasmOptions = {}): Promise
   const pool = new ThreadPool(host, threads);
   try {
     const selection = await chooseKernels(host, pool, options.variant);
-    const exchange = threads > 1 ? new SharedArrayBuffer(EXCHANGE_BYTES) : null;
-    const { module, choice } = selection;
-    const poison = options.poison ?? false;
-    await pool.all((rank) => ({ type: 'init', rank, threads, module, exchange, choice, poison }));
-    return new WasmBackend(host, pool, selection, { what: 'threads', chosen: String(threads), reason });
+    await initialise(host, pool, selection, options);
+    return new WasmBackend(host, pool, selection, options, reason);
   } catch (error) {
     await pool.terminate();
     throw error;
   }
+}
+
+/** Gives every thread its rank and the chosen kernels. */
+async function initialise(
+  host: Host,
+  pool: ThreadPool,
+  { module, choice }: Selection,
+  { poison = false }: WasmOptions,
+): Promise<void> {
+  const threads = pool.size;
+  const exchange = threads > 1 ? new SharedArrayBuffer(EXCHANGE_BYTES) : null;
+  const crowded = threads > host.hardwareConcurrency;
+  await pool.all((rank) => ({ type: 'init', rank, threads, module, exchange, choice, crowded, poison }));
 }
 
 function chooseThreads(host: Host, asked: number | undefined): { threads: number; reason: string } {
@@ -92,24 +110,82 @@ interface Compiled extends Executable {
 }
 
 export class WasmBackend implements Backend {
-  readonly report: BackendReport;
+  /** While one weight's last rows are repacked, the next ones are read. */
+  readonly loadsAtOnce = 3;
   readonly #host: Host;
-  readonly #pool: ThreadPool;
+  readonly #selection: Selection;
+  readonly #options: WasmOptions;
+  #pool: ThreadPool;
+  #threads: Choice;
+  #context: Choice | null = null;
+  #loaded = false;
   #nextId = 0;
 
-  constructor(host: Host, pool: ThreadPool, selection: Selection, threads: Choice) {
+  constructor(host: Host, pool: ThreadPool, selection: Selection, options: WasmOptions, reason: string) {
     this.#host = host;
     this.#pool = pool;
-    this.report = { name: 'wasm', threads: pool.size, choices: [threads, ...selection.choices] };
+    this.#selection = selection;
+    this.#options = options;
+    this.#threads = { what: 'threads', chosen: String(pool.size), reason };
+  }
+
+  get report(): BackendReport {
+    const choices = [this.#threads, ...(this.#context ? [this.#context] : []), ...this.#selection.choices];
+    return { name: 'wasm', threads: this.#pool.size, choices };
+  }
+
+  /**
+   * Sees to it that every thread's part fits its 4 GB: by a shorter context, else by more threads than there are cores.
+   *
+   * @throws {DeviceError} `OUT_OF_MEMORY`.
+   */
+  async reserve(
+    weights: readonly StoredWeight[],
+    programs: readonly Program[],
+    leastContext = Infinity,
+  ): Promise<Reserved> {
+    const workload = { weights: weights.map(({ ref, format, group }) => ({ ref, format, group })), programs };
+    const asked = Math.max(0, ...programs.flatMap(({ caches }) => caches.map(({ context }) => context)));
+    const least = this.#options.keepContext ? asked : Math.min(asked, leastContext);
+    const cores = Math.max(1, this.#host.hardwareConcurrency);
+    let threads = this.#pool.size;
+    for (;;) {
+      const needs = (await this.#pool.one(0, { type: 'needs', workload, threads })) as Needs;
+      const context = contextThatFits(needs, asked, least);
+      if (context !== null) {
+        if (threads > this.#pool.size) await this.#restart(threads, needs);
+        if (context < asked) this.#context = shorter(context, asked, needs, threads);
+        const cache = asked > 0 ? (needs.cache * context) / asked : 0;
+        await this.#pool.all(() => ({ type: 'reserve', bytes: needs.weights + needs.scratch + cache }));
+        return { context: context < asked ? context : null };
+      }
+      const more = Math.min(MAX_THREADS, (Math.floor(threads / cores) + 1) * cores);
+      if (more <= threads || !this.#host.sharedMemory || this.#loaded) {
+        throw tooLarge(needs, threads, this.#host.sharedMemory);
+      }
+      threads = more;
+    }
+  }
+
+  /** Starts anew with more threads. */
+  async #restart(threads: number, needs: Needs): Promise<void> {
+    const before = this.#pool;
+    this.#pool = new ThreadPool(this.#host, threads);
+    await before.terminate();
+    await initialise(this.#host, this.#pool, this.#selection, this.#options);
+    const own = megabytes(needs.weights + needs.cache + needs.scratch);
+    const reason = `a thread has at most 4 GB of memory: with ${before.size} the model does not fit, with ${threads} each has ${own} MB`;
+    this.#threads = { what: 'threads', chosen: String(threads), reason };
   }
 
   async loadWeight(weight: StoredWeight, signal?: AbortSignal): Promise<void> {
     const { ref, format, dtype, group } = weight;
+    this.#loaded = true;
     if (ref.kind === 'vector') {
       const { values } = await weight.readRows(0, ref.n, signal);
       await this.#pool.all(() => ({ type: 'weight', message: { ref, format, dtype, group } }));
-      await this.#pool.all(() => ({ type: 'rows', rows: { row: 0, rows: ref.n, values } }));
-      await this.#pool.all(() => ({ type: 'weight-end' }));
+      await this.#pool.all(() => ({ type: 'rows', rows: { name: ref.name, row: 0, rows: ref.n, values } }));
+      await this.#pool.all(() => ({ type: 'weight-end', name: ref.name }));
       return;
     }
     const starts = partition(ref.n, ref.units, this.#pool.size);
@@ -228,18 +304,31 @@ export class WasmBackend implements Backend {
       const stored = await weight.readRows(row, row + rows, signal);
       // One chunk is repacked while the next is read.
       await sent;
-      sent = this.#pool.one(rank, { type: 'rows', rows: { row: row - begin, rows, ...stored } });
+      const message = { name: ref.name, row: row - begin, rows, ...stored };
+      sent = this.#pool.one(rank, { type: 'rows', rows: message });
       // Its failure is thrown by the next await; while the next chunk is read nobody listens yet.
       sent.catch(() => undefined);
     }
     await sent;
-    await this.#pool.one(rank, { type: 'weight-end' });
+    await this.#pool.one(rank, { type: 'weight-end', name: ref.name });
   }
 }
 
-/** Waits for all, then throws the first failure: none is left behind unhandled. */
-async function settleAll(promises: readonly Promise<unknown>[]): Promise<void> {
-  const results = await Promise.allSettled(promises);
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
+function shorter(context: number, asked: number, needs: Needs, threads: number): Choice {
+  const rest = `${megabytes(needs.weights + needs.scratch)} MB of weights and activations`;
+  const reason =
+    `${asked} tokens of keys and values, ${megabytes(needs.cache)} MB in each of ${threads} threads, do not fit 4 GB ` +
+    `beside ${rest}; a context that is asked for is kept, with more threads`;
+  return { what: 'context', chosen: `${context} tokens`, reason };
+}
+
+function tooLarge(needs: Needs, threads: number, shared: boolean): DeviceError {
+  const parts = `${megabytes(needs.weights)} MB of weights, ${megabytes(needs.cache)} MB of keys and values`;
+  return new DeviceError({
+    code: 'OUT_OF_MEMORY',
+    message: `The model does not fit: each of ${threads} thread${threads > 1 ? 's' : ''} would hold ${parts} and ${megabytes(needs.scratch)} MB of activations, and can have 4 GB.`,
+    fix: shared
+      ? 'Load it with a smaller context, or convert it to fewer bits.'
+      : 'Make memory sharable, so that several threads can divide the model (in a browser: cross-origin isolation); or load a smaller model.',
+  });
 }

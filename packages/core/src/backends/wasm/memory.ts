@@ -3,7 +3,8 @@ import { Allocator } from './allocator.ts';
 
 const PAGE = 65536;
 /** The most that a 32-bit WASM memory can have. */
-export const MAX_PAGES = 65536;
+const MAX_PAGES = 65536;
+export const MAX_BYTES = MAX_PAGES * PAGE;
 
 /** A thread's private memory: an allocator over a growing `WebAssembly.Memory`. */
 export class PrivateMemory {
@@ -50,6 +51,25 @@ export class PrivateMemory {
     return at;
   }
 
+  /**
+   * Grows the memory at once by what will be asked for: step by step, engines that move a memory to grow it would need
+   * twice the room for a moment, and a lack of it would show after gigabytes are read.
+   *
+   * @throws {DeviceError} `OUT_OF_MEMORY`.
+   */
+  reserve(bytes: number): void {
+    try {
+      this.#reach(this.#heap.top + bytes);
+    } catch (cause) {
+      throw new DeviceError({
+        code: 'OUT_OF_MEMORY',
+        message: `A thread of this model needs ${megabytes(bytes)} MB, which are not there.`,
+        fix: 'Free memory elsewhere, or load the model with a smaller context, or a smaller model.',
+        cause,
+      });
+    }
+  }
+
   free(at: number): void {
     this.#heap.free(at);
   }
@@ -63,4 +83,8 @@ export class PrivateMemory {
     const missing = top - this.memory.buffer.byteLength;
     if (missing > 0) this.memory.grow(Math.ceil(missing / PAGE));
   }
+}
+
+export function megabytes(bytes: number): string {
+  return String(Math.ceil(bytes / 2 ** 20));
 }

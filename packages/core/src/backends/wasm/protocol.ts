@@ -2,6 +2,7 @@
 import type { LlavaSpError } from '../../errors/index.ts';
 import type { KvCacheRef, Program } from '../../ops/index.ts';
 import type { EngineOptions, RowsMessage, WeightMessage } from './engine.ts';
+import type { Workload } from './needs.ts';
 import type { KernelChoice } from './select/linear.ts';
 
 export type Variant = 'simd' | 'relaxed';
@@ -20,9 +21,11 @@ export interface ProbeResult {
 export type Request =
   | { type: 'probe'; modules: { variant: Variant; module: WebAssembly.Module }[] }
   | ({ type: 'init' } & EngineOptions)
+  | { type: 'needs'; workload: Workload; threads: number }
+  | { type: 'reserve'; bytes: number }
   | { type: 'weight'; message: WeightMessage }
   | { type: 'rows'; rows: RowsMessage }
-  | { type: 'weight-end' }
+  | { type: 'weight-end'; name: string }
   | { type: 'caches'; caches: readonly KvCacheRef[] }
   | { type: 'compile'; id: number; program: Program; mailbox: SharedArrayBuffer | null }
   | { type: 'release'; id: number }

@@ -48,12 +48,16 @@ class Thread {
     const engine = this.#engine;
     if (!engine) throw new Error('the thread is not initialised');
     switch (request.type) {
+      case 'needs':
+        return engine.needs(request.workload, request.threads);
+      case 'reserve':
+        return engine.reserve(request.bytes);
       case 'weight':
         return engine.beginWeight(request.message);
       case 'rows':
         return engine.addRows(request.rows);
       case 'weight-end':
-        return engine.endWeight();
+        return engine.endWeight(request.name);
       case 'caches':
         return engine.createCaches(request.caches);
       case 'compile':

@@ -6,6 +6,7 @@ import type {
   DecodeOptions,
   Executable,
   KvSnapshot,
+  Reserved,
   RunOptions,
   StoredWeight,
 } from '../../backend/index.ts';
@@ -151,11 +152,12 @@ export class WebGpuBackend implements Backend {
     this.report = { name: 'webgpu', threads: 0, choices: [...open.choices, ...chosen.choices] };
   }
 
-  async reserve(weights: readonly StoredWeight[], programs: readonly Program[]): Promise<void> {
+  async reserve(weights: readonly StoredWeight[], programs: readonly Program[]): Promise<Reserved> {
     const stored = new Map(weights.map((weight) => [weight.ref.name, weight]));
     const keyOf = ({ name }: WeightRef): string => keyFor(stored.get(name));
     const groups = programs.flatMap((program) => weightGroups(program, this.#fuseOptions(keyOf)));
     this.#weights.place(weights, groups);
+    return { context: null };
   }
 
   async loadWeight(weight: StoredWeight, signal?: AbortSignal): Promise<void> {
