@@ -1,6 +1,7 @@
 import type { Backend, StoredDType, StoredWeight } from '../backend/index.ts';
-import { LoadError } from '../errors/index.ts';
+import { LoadError, settleAll } from '../errors/index.ts';
 import type { ModelConfig } from '../models/config.ts';
+import { visualTokenRange } from '../models/visual.ts';
 import type { Program, WeightRef } from '../ops/index.ts';
 import { describeLayer, type LayerWeight } from '../weights/quantization.ts';
 import type { WeightStore } from '../weights/store.ts';
@@ -14,11 +15,18 @@ const DTYPES: Readonly<Record<'f32' | 'f16' | 'bf16', StoredDType>> = {
 /** Bytes of the model's weights by format, as stored. */
 export type WeightSummary = Readonly<Record<string, number>>;
 
+export interface LoadedWeights {
+  readonly summary: WeightSummary;
+  /** Positions that the KV cache is to have: fewer than the configuration's context where there is no room. */
+  readonly context: number;
+}
+
 /**
  * Uploads every weight that the programs name, and no other. All shapes are checked before the first byte is read.
  *
  * @param onBytes called with the bytes uploaded so far and their total.
- * @throws {LoadError} `WEIGHTS_MISSING`, `WEIGHTS_SHAPE`, `WEIGHTS_DTYPE`, `WEIGHTS_NOT_FINITE`.
+ * @throws {LoadError} `WEIGHTS_MISSING`, `WEIGHTS_SHAPE`, `WEIGHTS_DTYPE`, `WEIGHTS_NOT_FINITE`; {@link DeviceError}
+ *   `OUT_OF_MEMORY`.
  */
 export async function loadWeights(
   backend: Backend,
@@ -27,7 +35,7 @@ export async function loadWeights(
   programs: readonly Program[],
   onBytes: (loaded: number, total: number) => void,
   signal?: AbortSignal,
-): Promise<WeightSummary> {
+): Promise<LoadedWeights> {
   const refs = new Map<string, WeightRef>();
   for (const program of programs) for (const ref of program.weights) refs.set(ref.name, ref);
   const weights = [...refs.values()].map((ref) => describe(store, config, ref));
@@ -36,14 +44,35 @@ export async function loadWeights(
   let loaded = 0;
   onBytes(0, total);
   const all = weights.map(({ stored }) => stored);
-  await backend.reserve?.(all, programs);
-  for (const { stored, bytes } of weights) {
-    await backend.loadWeight(stored, signal);
-    loaded += bytes;
-    summary[stored.format] = (summary[stored.format] ?? 0) + bytes;
-    onBytes(loaded, total);
-  }
-  return summary;
+  const reserved = await backend.reserve?.(all, programs, leastContext(config));
+  let failed = false;
+  const left = weights.values();
+  const upload = async (): Promise<void> => {
+    for (const { stored, bytes } of left) {
+      if (failed) return;
+      await backend.loadWeight(stored, signal);
+      loaded += bytes;
+      summary[stored.format] = (summary[stored.format] ?? 0) + bytes;
+      onBytes(loaded, total);
+    }
+  };
+  const uploads = Array.from({ length: backend.loadsAtOnce ?? 1 }, () =>
+    upload().catch((error: unknown) => {
+      failed = true;
+      throw error;
+    }),
+  );
+  await settleAll(uploads);
+  return { summary, context: reserved?.context ?? config.text.context };
+}
+
+/** A conversation on a picture wants so much; below it a backend looks for room elsewhere. */
+const CONVERSATION = 2048;
+/** Tokens of question and answer that must fit behind the largest picture. */
+const BEHIND_PICTURE = 768;
+
+function leastContext(config: ModelConfig): number {
+  return Math.max(CONVERSATION, visualTokenRange(config).most + BEHIND_PICTURE);
 }
 
 function describe(
