@@ -39,12 +39,14 @@ export function goldenFolder(name: string): URL {
   return new URL(`${name}/`, root);
 }
 
-export async function readGolden(name: string): Promise<{
-  golden: Golden;
-  config: ModelConfig;
-  stages: Map<string, Float32Array>;
-}> {
-  const folder = goldenFolder(name);
+export interface GoldenFiles {
+  readonly golden: Golden;
+  readonly config: ModelConfig;
+  readonly stages: Map<string, Float32Array>;
+}
+
+/** What is true of a golden model; `folder` has golden.json, golden.safetensors and config.json. */
+export async function readGolden(name: string, folder = goldenFolder(name)): Promise<GoldenFiles> {
   const json = async (file: string): Promise<unknown> =>
     JSON.parse(await readFile(new URL(file, folder), 'utf8'));
   const bytes = new Uint8Array(await readFile(new URL('golden.safetensors', folder)));

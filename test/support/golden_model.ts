@@ -1,14 +1,23 @@
 /** Runs a golden model on a backend, stage by stage. */
 import type { Backend } from '../../packages/core/src/backend/index.ts';
 import type { ModelConfig } from '../../packages/core/src/models/config.ts';
-import { visualTokenCount } from '../../packages/core/src/models/visual.ts';
+import {
+  tileCount,
+  visualOrder,
+  visualTokenCount,
+  type TileGrid,
+} from '../../packages/core/src/models/visual.ts';
+import { chunksOf } from '../../packages/core/src/pipeline/generate.ts';
 import { loadWeights } from '../../packages/core/src/pipeline/load_weights.ts';
 import {
   everyProgram,
+  placeInputs,
+  placeProgram,
   prefixProgram,
   tokensProgram,
   visionInputs,
   visionProgram,
+  visualProgram,
 } from '../../packages/core/src/pipeline/programs.ts';
 import { openWeights } from '../../packages/core/src/weights/store.ts';
 import { folderFiles, goldenFolder, type Golden } from './golden.ts';
@@ -21,11 +30,15 @@ export interface GoldenModel {
   readonly config: ModelConfig;
   /** As the golden folder has them. */
   readonly stages: Stages;
+  /** Of the weights, where that is not the golden folder of this name. */
+  readonly folder?: URL;
+  /** How its picture is cut into tiles, where it is: the stages then have the tiles as their first dimension. */
+  readonly grid?: TileGrid;
 }
 
 /** Weights and KV cache of a golden model. */
-export async function loadGolden(backend: Backend, { name, config }: GoldenModel): Promise<void> {
-  const store = await openWeights(folderFiles(goldenFolder(name)));
+export async function loadGolden(backend: Backend, { name, config, folder }: GoldenModel): Promise<void> {
+  const store = await openWeights(folderFiles(folder ?? goldenFolder(name)));
   const programs = everyProgram(config);
   await loadWeights(backend, store, config, programs, () => undefined);
   await backend.createCache(programs[programs.length - 1].caches);
@@ -33,27 +46,57 @@ export async function loadGolden(backend: Backend, { name, config }: GoldenModel
 }
 
 /** The vision part, with every stage that the golden folder has: hidden states, spatial features, detail, visual tokens. */
-export async function runVision(backend: Backend, { config, stages }: GoldenModel): Promise<Stages> {
+export async function runVision(backend: Backend, { config, stages, grid }: GoldenModel): Promise<Stages> {
   const taps = [...stages.keys()].filter((key) => /^(vision\.hidden|detail)/.test(key));
   const vision = visionProgram(config, new Set([...taps, 'spatial.features', 'visual_tokens']));
-  const outputs = await backend.run(await backend.compile(vision), {
-    inputs: visionInputs(config, stageOf(stages, 'pixels')),
-  });
-  return new Map(vision.outputs.map((t, i) => [vision.storages[t.storage].name, outputs[i].slice()]));
+  const executable = await backend.compile(vision);
+  const pixels = stageOf(stages, 'pixels');
+  const size = config.vision.channels * config.vision.imageSize ** 2;
+  const parts = new Map<string, Float32Array[]>();
+  for (let tile = 0; tile * size < pixels.length; tile++) {
+    const input = pixels.subarray(tile * size, (tile + 1) * size);
+    const outputs = await backend.run(executable, { inputs: visionInputs(config, input) });
+    vision.outputs.forEach((t, i) => {
+      const { name } = vision.storages[t.storage];
+      parts.set(name, [...(parts.get(name) ?? []), outputs[i].slice()]);
+    });
+    if (!grid) continue;
+    const place = await backend.compile(placeProgram(config, tile));
+    await backend.run(place, { inputs: placeInputs(config, tile) });
+  }
+  return new Map([...parts].map(([name, list]) => [name, joined(list)]));
 }
 
-/** The prefix of the prompt; what follows it and the position there. Wants {@link runVision} before. */
+/**
+ * The prefix of the prompt; what follows it and the position there. Wants {@link runVision} before. `visual`: the visual
+ * tokens in the prompt's order, where they come from several tiles.
+ */
 export async function runPrefix(
   backend: Backend,
-  { golden, config }: GoldenModel,
-): Promise<{ ids: Uint32Array; pos: number }> {
+  { golden, config, grid }: GoldenModel,
+): Promise<{ ids: Uint32Array; pos: number; visual?: Float32Array }> {
   const before = golden.prompt_ids.indexOf(config.imageToken);
   const ids = Uint32Array.from(golden.prompt_ids.slice(0, before));
-  await backend.run(await backend.compile(prefixProgram(config, before)), { inputs: { ids }, pos: 0 });
-  return {
-    ids: Uint32Array.from(golden.prompt_ids.slice(before + 1)),
-    pos: before + visualTokenCount(config),
-  };
+  // Hugging Face repeats the image's token for each visual one.
+  const after = Uint32Array.from(
+    golden.prompt_ids.slice(golden.prompt_ids.lastIndexOf(config.imageToken) + 1),
+  );
+  if (!grid) {
+    await backend.run(await backend.compile(prefixProgram(config, before)), { inputs: { ids }, pos: 0 });
+    return { ids: after, pos: before + visualTokenCount(config) };
+  }
+  if (before > 0)
+    await backend.run(await backend.compile(tokensProgram(config, before)), { inputs: { ids }, pos: 0 });
+  const order = visualOrder(config, grid);
+  const rows: Float32Array[] = [];
+  // In two runs, as longer pictures come in many.
+  for (const part of chunksOf(order, Math.ceil(order.length / 2))) {
+    const program = visualProgram(config, part.length, new Set(['visual.ordered']));
+    const pos = before + rows.reduce((sum, { length }) => sum + length / config.text.width, 0);
+    const [visual] = await backend.run(await backend.compile(program), { inputs: { order: part }, pos });
+    rows.push(visual.slice());
+  }
+  return { ids: after, pos: before + order.length, visual: joined(rows) };
 }
 
 /** Logits of `steps` steps, each given the golden's token before it. Wants {@link runPrefix} before. */
@@ -84,26 +127,44 @@ export function stageOf(stages: Stages, name: string): Float32Array {
 
 /** What a golden folder holds against what {@link runVision} gave, pair by pair. */
 export function visionPairs(
-  { config, stages }: GoldenModel,
+  { config, stages, grid }: GoldenModel,
   got: Stages,
 ): { what: string; got: Float32Array; want: Float32Array }[] {
   const pairs: { what: string; got: Float32Array; want: Float32Array }[] = [];
+  const tiles = grid ? tileCount(grid) : 1;
   for (const [what, want] of stages) {
     if (/^(vision\.hidden|detail)/.test(what)) pairs.push({ what, got: stageOf(got, what), want });
     const spatial = /^spatial\.(\d+)$/.exec(what);
     if (spatial && config.spatial) {
-      const size = config.spatial.features;
-      const at = Number(spatial[1]) * size;
-      pairs.push({ what, got: stageOf(got, 'spatial.features').subarray(at, at + size), want });
+      const { features: size, tokens } = config.spatial;
+      const all = stageOf(got, 'spatial.features');
+      const rows = Array.from({ length: tiles }, (_, tile) => {
+        const at = (tile * tokens + Number(spatial[1])) * size;
+        return all.subarray(at, at + size);
+      });
+      pairs.push({ what, got: joined(rows), want });
     }
   }
   const last = [...got.keys()].filter((key) => key.startsWith('vision.hidden')).sort(byNumber);
-  // Without the class token.
-  const features = stageOf(got, last[last.length - 1]).subarray(config.vision.width);
-  pairs.push({ what: 'vision.features', got: features, want: stageOf(stages, 'vision.features') });
-  const visual = stageOf(got, 'visual_tokens.copy');
-  pairs.push({ what: 'visual_tokens', got: visual, want: stageOf(stages, 'visual_tokens') });
+  const hidden = stageOf(got, last[last.length - 1]);
+  const size = config.vision.grid ** 2 * config.vision.width;
+  // Without the class token, where there is one.
+  const each = hidden.length / tiles;
+  const features = Array.from({ length: tiles }, (_, i) =>
+    hidden.subarray((i + 1) * each - size, (i + 1) * each),
+  );
+  pairs.push({ what: 'vision.features', got: joined(features), want: stageOf(stages, 'vision.features') });
+  if (!grid) {
+    const visual = stageOf(got, 'visual_tokens.copy');
+    pairs.push({ what: 'visual_tokens', got: visual, want: stageOf(stages, 'visual_tokens') });
+  }
   return pairs;
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole;
 }
 
 function byNumber(a: string, b: string): number {

@@ -69,9 +69,9 @@ export function placeInputs(config: ModelConfig, tile: number): Record<string, U
  * `rows` visual tokens of a picture of several tiles into the KV cache; the input `order` u32 `[rows, 1]` says which, as
  * `visualOrder` counts them.
  */
-export function visualProgram(config: ModelConfig, rows: number): Program {
-  const r = new Recorder(`visual[${rows}]`);
-  const x = r.tensor('visual', rows, config.text.width);
+export function visualProgram(config: ModelConfig, rows: number, taps?: Taps): Program {
+  const r = new Recorder(`visual[${rows}]`, taps);
+  const x = r.tensor('visual.ordered', rows, config.text.width);
   take(r, tileState(r, config), r.input('order', rows, 1, 'u32'), x);
   decoderOf(config).layers(r, config.text, x);
   return r.finish();
