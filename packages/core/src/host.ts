@@ -39,6 +39,52 @@ export interface DecodedImage {
   channels: 3;
 }
 
+/** A file being written, at its end. */
+export interface GrowingFile {
+  /** In bytes. */
+  readonly size: number;
+  /** Appends; the bytes may be used again once it resolves. @throws {LoadError} `CACHE_FULL`, `CACHE_UNAVAILABLE`. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Empties the file. */
+  reset(): Promise<void>;
+  /** What was written is safe from a crash afterwards. Once: a second call does nothing. */
+  close(): Promise<void>;
+}
+
+/**
+ * Where downloaded models are kept: folders of files, one folder a model. Names are plain ones, without separators.
+ * Everything that can't be done is a LoadError `CACHE_UNAVAILABLE`; what no longer fits, `CACHE_FULL`.
+ */
+export interface ModelStore {
+  /** For messages: where it lies. */
+  readonly location: string;
+  folders(): Promise<readonly string[]>;
+  /** Sizes in bytes by name; empty where there is no such folder. */
+  list(folder: string): Promise<ReadonlyMap<string, number>>;
+  /** Rejects with a LoadError `MODEL_FILE_MISSING` when there is no such file. */
+  open(folder: string, name: string): Promise<ByteSource>;
+  /** Opens a file at its end, and makes it where there is none. For one writer at a time, who holds the lock. */
+  append(folder: string, name: string): Promise<GrowingFile>;
+  /** Writes a small file whole: whoever reads it, also after a crash, finds the old text or the new one. */
+  replace(folder: string, name: string, text: string): Promise<void>;
+  /** Within a folder; a file that had the name is replaced. */
+  rename(folder: string, from: string, to: string): Promise<void>;
+  /** A file, or the folder with all its files; nothing when there is none. */
+  delete(folder: string, name?: string): Promise<void>;
+  /** Bytes that may still be written; `null` where the platform does not say. */
+  available(): Promise<number | null>;
+  /** Asks that what is kept stays when space gets short; whether it will. */
+  persist?(): Promise<boolean>;
+  /**
+   * Waits until no other process or tab holds the folder, and gives what releases it; without `wait` it gives `null` at once
+   * when somebody does. A holder that died is not waited for longer than some seconds.
+   */
+  lock(
+    folder: string,
+    options?: { wait?: boolean; signal?: AbortSignal },
+  ): Promise<(() => Promise<void>) | null>;
+}
+
 export interface Settings {
   /** `null` when it was never set, or can't be read. */
   get(key: string): Promise<string | null>;
@@ -52,7 +98,7 @@ export interface Host {
   readonly hardwareConcurrency: number;
   /** Whether memory can be shared between threads (in browsers: cross-origin isolation). */
   readonly sharedMemory: boolean;
-  /** Opens a model folder by path or URL. */
+  /** Opens a model folder by path or file: URL. Of addresses and hub ids, `hub:owner/name@revision`, files come as they are asked for. */
   openModel(source: string | URL, signal?: AbortSignal): Promise<ModelFiles>;
   /** The bytes of an image given by path, URL or Blob. */
   readImage(source: string | URL | Blob, signal?: AbortSignal): Promise<Uint8Array>;
@@ -69,4 +115,8 @@ export interface Host {
   openGpu(options?: { hardwareOnly?: boolean }): Promise<GPU>;
   /** Short texts that last between runs, as what was measured on this machine. Losing one costs time, nothing else. */
   readonly settings: Settings;
+  /** Where downloads are kept; without one, models come from folders and Blobs alone. */
+  readonly store?: ModelStore;
+  /** What the user's environment says, where a runtime has one and may read it. */
+  readonly environment?: (name: 'HF_ENDPOINT' | 'HF_TOKEN') => string | undefined;
 }

@@ -10,7 +10,22 @@ export type { AskOptions, Device, LoadOptions, LoadProgress, Precision } from '.
 export type { FinishReason, GenerateOptions } from './pipeline/generate.ts';
 export type { BackendMemory, BackendReport, Choice, Warning, WarningCode } from './backend/index.ts';
 export type { ModelConfig } from './models/config.ts';
-export type { ByteSource, DecodedImage, Host, ModelFiles, Settings, WorkerPort } from './host.ts';
+export type {
+  ByteSource,
+  DecodedImage,
+  GrowingFile,
+  Host,
+  ModelFiles,
+  ModelStore,
+  Settings,
+  WorkerPort,
+} from './host.ts';
+export { openRemote } from './download/index.ts';
+export { isRemote, type FileSource, type HubSource, type ModelSource } from './download/source.ts';
+export type { DownloadOptions } from './download/options.ts';
+export { createCache, type CachedModel, type ModelCache } from './download/cache.ts';
+export { sourceOf as blobSource } from './download/blobs.ts';
+export { folderStore, type Disk, type DiskFile } from './download/folder_store.ts';
 export { createImageDecoder, type ImageDecoder, type LoadWasm } from './image/decode.ts';
 export { checkImageBytes, collectImage, fetchImage, imageFileError } from './image/read.ts';
 export type { RawImage } from './image/pixels.ts';

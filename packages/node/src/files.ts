@@ -25,11 +25,11 @@ export async function openFolder(source: string | URL): Promise<ModelFiles> {
 export function toPath(source: string | URL): string {
   const text = String(source);
   if (text.startsWith('file:')) return fromFileUrl(text);
-  if (/^https?:/i.test(text)) {
+  if (source instanceof URL) {
     throw new UnsupportedError({
       code: 'SOURCE_UNSUPPORTED',
-      message: `Models can't be loaded from an address yet: ${text}.`,
-      fix: 'Download the folder and pass its path.',
+      message: `Models can't be loaded from ${source.protocol} addresses.`,
+      fix: 'Pass a path, or a file, http or https URL.',
     });
   }
   return text;
@@ -48,7 +48,7 @@ function fromFileUrl(address: string): string {
   }
 }
 
-async function openFile(folder: string, name: string): Promise<ByteSource> {
+export async function openFile(folder: string, name: string): Promise<ByteSource> {
   const path = join(folder, name);
   let handle: FileHandle;
   try {

@@ -8,7 +8,9 @@ import {
   collectImage,
   fetchImage,
   imageFileError,
+  isRemote,
   LlavaSpError,
+  openRemote,
   UnsupportedError,
   type Host,
   type WorkerPort,
@@ -17,6 +19,7 @@ import { openFolder, toPath } from './files.ts';
 import { openGpu } from './gpu.ts';
 import { decodeImage } from './image/decode.ts';
 import { fileSettings, settingsPath } from './settings.ts';
+import { nodeStore } from './store.ts';
 
 const { resolve } = createRequire(import.meta.url);
 
@@ -25,13 +28,16 @@ export const nodeHost: Host = {
   name: 'node',
   hardwareConcurrency: availableParallelism(),
   sharedMemory: true,
-  openModel: (source) => openFolder(source),
+  openModel: async (source, signal) =>
+    isRemote(source) ? openRemote(nodeHost, source, { signal }) : openFolder(source),
   readImage,
   decodeImage: (bytes, signal) => decodeImage(bytes, { signal }),
   readKernels: (file) => readFile(resolve(`@llava-sp/core/wasm/${file}`)),
   spawnWorker,
   openGpu,
   settings: fileSettings(settingsPath()),
+  store: nodeStore,
+  environment: (name) => process.env[name],
 };
 
 const CHUNK_BYTES = 256 << 10;

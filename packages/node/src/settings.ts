@@ -8,7 +8,8 @@ export function settingsPath(platform = process.platform, env = process.env): st
   return join(cacheFolder(platform, env), 'llava-sp', 'settings.json');
 }
 
-function cacheFolder(platform: NodeJS.Platform, env: NodeJS.ProcessEnv): string {
+/** The platform's folder for caches of the user. */
+export function cacheFolder(platform: NodeJS.Platform, env: NodeJS.ProcessEnv): string {
   if (platform === 'win32') return env.LOCALAPPDATA || join(homedir(), 'AppData', 'Local');
   if (platform === 'darwin') return join(homedir(), 'Library', 'Caches');
   // A relative path is not valid there (XDG base directory specification).

@@ -1,5 +1,8 @@
 import type { Warning } from '../backend/index.ts';
 import { DEVICES, PRECISIONS, type Device, type Precision } from '../backends/index.ts';
+import { checkSource } from '../download/index.ts';
+import type { DownloadOptions } from '../download/options.ts';
+import type { ModelSource } from '../download/source.ts';
 import { ArgumentError } from '../errors/index.ts';
 import type { ModelConfig } from '../models/config.ts';
 import type { GenerateOptions } from '../pipeline/generate.ts';
@@ -7,17 +10,21 @@ import type { GenerateOptions } from '../pipeline/generate.ts';
 export type { Device, Precision } from '../backends/index.ts';
 
 /**
- * What `load` reports while it works. Bytes are of the weights; `fraction` is 0 to 1 over everything, and begins again when
- * a device is lost meanwhile.
+ * What `load` reports while it works. Bytes are of the weights, as they are downloaded (what has to be fetched again counts
+ * down) and as they go to the device; `fraction` is 0 to 1 over everything, and begins again when a device is lost meanwhile.
  */
 export interface LoadProgress {
-  readonly phase: 'files' | 'device' | 'weights' | 'compile' | 'ready';
+  readonly phase: 'files' | 'download' | 'device' | 'weights' | 'compile' | 'ready';
   readonly loaded: number;
   readonly total: number;
   readonly fraction: number;
+  /** While downloading: bytes a second. */
+  readonly rate?: number;
+  /** While downloading; `null` while there is nothing to tell it by. */
+  readonly secondsLeft?: number | null;
 }
 
-export interface LoadOptions {
+export interface LoadOptions extends DownloadOptions {
   /** `auto` (the default) takes the best that works here; `model.info` says which and why. */
   device?: Device;
   /**
@@ -46,14 +53,8 @@ export interface LoadOptions {
 export type AskOptions = GenerateOptions;
 
 /** @throws {ArgumentError} `OPTION_INVALID`. */
-export function checkLoadOptions(source: string | URL, options: LoadOptions): void {
-  if (!(source instanceof URL) && (typeof source !== 'string' || source === '')) {
-    throw new ArgumentError({
-      code: 'OPTION_INVALID',
-      message: `The model is ${source === '' ? 'an empty text' : kindOf(source)}; it must be a path or a URL.`,
-      fix: 'Pass the path of a model folder.',
-    });
-  }
+export function checkLoadOptions(source: ModelSource, options: LoadOptions): void {
+  checkSource(source);
   checkCommon(options);
   const { device, gpu, precision, kernels } = options;
   for (const name of ['onProgress', 'onWarning'] as const) {

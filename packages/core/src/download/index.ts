@@ -1,0 +1,47 @@
+/** Models from anywhere: folders, addresses, hubs, files at hand; and the cache of what was downloaded. */
+import { ArgumentError } from '../errors/index.ts';
+import type { Host, ModelFiles } from '../host.ts';
+import { filesOfBlobs } from './blobs.ts';
+import { downloadModel, remoteFiles, type DownloadEvents } from './model.ts';
+import { limitsOf, type DownloadOptions } from './options.ts';
+import { isRemote, parseRemote, type ModelSource } from './source.ts';
+
+/**
+ * Opens a model's folder, wherever it is; a remote one is downloaded whole unless the cache has it.
+ *
+ * @throws {ArgumentError} `OPTION_INVALID`; as the host's `openModel` and {@link downloadModel}.
+ */
+export async function openSource(
+  host: Host,
+  source: ModelSource,
+  options: DownloadOptions & DownloadEvents = {},
+): Promise<ModelFiles> {
+  limitsOf(options);
+  if (isRemote(source)) return downloadModel(host, parseRemote(source, host.environment), options);
+  if (typeof source === 'string' || source instanceof URL) return host.openModel(source, options.signal);
+  return filesOfBlobs(source);
+}
+
+/**
+ * For hosts: the folder of a remote source, each file of which comes into the cache when it is opened.
+ *
+ * @throws {ArgumentError} `OPTION_INVALID`.
+ */
+export function openRemote(
+  host: Pick<Host, 'store' | 'environment'>,
+  source: string | URL,
+  options: DownloadOptions & DownloadEvents = {},
+): ModelFiles {
+  return remoteFiles(host, parseRemote(source, host.environment), options);
+}
+
+/** @throws {ArgumentError} `OPTION_INVALID` for what is no source at all. */
+export function checkSource(source: ModelSource): void {
+  if (typeof source === 'string' ? source !== '' : typeof source === 'object' && source !== null) return;
+  const found = source === '' ? 'an empty text' : source === null ? 'null' : typeof source;
+  throw new ArgumentError({
+    code: 'OPTION_INVALID',
+    message: `The model is ${found}; it must be a path, a URL, a hub's model or files.`,
+    fix: 'Pass the path of a model folder, its address, hub:owner/name, or its files.',
+  });
+}

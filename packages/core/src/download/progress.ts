@@ -1,0 +1,66 @@
+/** How far a download is. */
+export interface DownloadProgress {
+  /** Bytes that are here, with those of earlier runs. It falls when a part has to be fetched again. */
+  readonly loaded: number;
+  /** Bytes of all files; 0 while it is not known. */
+  readonly total: number;
+  /** Bytes a second, over the last seconds. */
+  readonly rate: number;
+  /** `null` while there is nothing to tell it by. */
+  readonly secondsLeft: number | null;
+}
+
+/** Milliseconds between two reports. */
+const INTERVAL = 100;
+/** The rate is that of so many milliseconds. */
+const WINDOW = 5000;
+
+/** Adds up the bytes of all files and reports now and then. */
+export class Meter {
+  #loaded = 0;
+  #total = 0;
+  /** Bytes that came over the network, for the rate. */
+  #received = 0;
+  #reported = -Infinity;
+  readonly #samples: { time: number; received: number }[] = [];
+  readonly #report: (progress: DownloadProgress) => void;
+
+  constructor(report: (progress: DownloadProgress) => void) {
+    this.#report = report;
+  }
+
+  /** Bytes that are expected on top. */
+  expect(bytes: number): void {
+    this.#total += bytes;
+  }
+
+  /** Bytes that are here without a download; below 0 for some that were thrown away. */
+  found(bytes: number): void {
+    this.#loaded += bytes;
+    this.#tell(false);
+  }
+
+  received(bytes: number): void {
+    this.#received += bytes;
+    this.found(bytes);
+  }
+
+  end(): void {
+    this.#tell(true);
+  }
+
+  #tell(now: boolean): void {
+    const time = performance.now();
+    if (!now && time - this.#reported < INTERVAL) return;
+    this.#reported = time;
+    const samples = this.#samples;
+    samples.push({ time, received: this.#received });
+    while (samples.length > 2 && time - samples[1].time > WINDOW) samples.shift();
+    const [first] = samples;
+    const seconds = (time - first.time) / 1000;
+    const rate = seconds > 0 ? (this.#received - first.received) / seconds : 0;
+    const total = Math.max(this.#total, this.#loaded);
+    const secondsLeft = rate > 0 && this.#total > 0 ? (total - this.#loaded) / rate : null;
+    this.#report({ loaded: this.#loaded, total: this.#total > 0 ? total : 0, rate, secondsLeft });
+  }
+}
