@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Builds wasm/dist/kernels.{simd,relaxed}.wasm. Installs nothing: missing tools are named with the package that has them.
+# Builds wasm/dist/kernels.{simd,relaxed}.wasm and packages/convert/wasm/convert.wasm. Installs nothing: missing tools are named with the package that has them.
 # The output depends on the sources and the tool versions only: no paths, no names, no time.
-#   wasm/build.sh [--out DIR] [--names]      --names keeps function names, for profiling
+#   wasm/build.sh [--out DIR] [--names]      --out: all of them go there; --names keeps function names, for profiling
 set -euo pipefail
 cd "$(dirname "$0")"
 out=dist
+convert=../packages/convert/wasm
 names=0
 while [ $# -gt 0 ]; do
   case $1 in
-    --out) out=$2; shift 2 ;;
+    --out) out=$2 convert=$2; shift 2 ;;
     --names) names=1; shift ;;
     *) echo "build.sh: unknown option $1" >&2; exit 2 ;;
   esac
@@ -38,7 +39,7 @@ if [ $missing = 1 ]; then echo 'wasm/install-toolchain.sh installs the Debian pa
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/bin" "$out"
+mkdir -p "$work/bin" "$out" "$convert"
 # npm's binaryen is newer than Debian's, which does not know the final relaxed opcodes. Its optimiser stays off (-O is dropped):
 # it sinks every sum of a tile to its use, as one long chain, and undoes the order that PIN keeps (include/simd.h); the GEMM
 # loses a third by that. clang's -O3 has done the work by then.
@@ -74,4 +75,8 @@ for variant in simd relaxed; do
     --enable-nontrapping-float-to-int --vacuum --dce --coalesce-locals --reorder-locals --strip-producers --strip-target-features "$work/$variant.wasm" \
     $([ $names = 1 ] && echo -g) -o "$out/kernels.$variant.wasm"
 done
-ls -l "$out"/kernels.*.wasm
+
+# No C library and no emscripten: it owns its memory, and its callers speak to it by addresses alone.
+"$llvm/clang" --target=wasm32 -O3 -msimd128 -mbulk-memory -mnontrapping-fptoint -std=c11 -Wall -Wextra -Werror -ffreestanding -nostdlib \
+  convert/*.c -o "$convert/convert.wasm" -Wl,--no-entry -Wl,-z,stack-size=65536 -Wl,--strip-all -Wl,--export=__heap_base
+ls -l "$out"/kernels.*.wasm "$convert/convert.wasm"
