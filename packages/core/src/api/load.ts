@@ -1,3 +1,5 @@
+import { openSource } from '../download/index.ts';
+import type { ModelSource } from '../download/source.ts';
 import { LoadError, throwIfAborted } from '../errors/index.ts';
 import type { Host, ModelFiles } from '../host.ts';
 import { parsePreprocessor } from '../image/preprocess.ts';
@@ -14,27 +16,41 @@ import { checkLoadOptions, withContext, type LoadOptions } from './options.ts';
 import { startDevice, type ReportProgress, type Started } from './start.ts';
 import { Warnings } from './warnings.ts';
 
+/** Of the progress, when a model is downloaded. */
+const DOWNLOAD_SHARE = 0.8;
+
 /** Far more than any tokenizer's file has. */
 const MAX_JSON_BYTES = 200 << 20;
 
 /**
- * Loads a model folder (specification section 9) and makes it ready to answer.
+ * Loads a model folder (specification section 9) and makes it ready to answer. A remote one is downloaded first, unless the
+ * cache has it.
  *
  * @param host the runtime's adapter.
- * @param source a folder by path or URL.
+ * @param source a folder by path or address, a hub's model, or files.
  * @throws LoadError, UnsupportedError, ArgumentError, DeviceError; AbortedError when the signal is aborted. Nothing stays
  *   behind after an error: threads are stopped and files closed.
  */
-export async function loadModel(host: Host, source: string | URL, options: LoadOptions = {}): Promise<Model> {
+export async function loadModel(host: Host, source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkLoadOptions(source, options);
   const { signal, onProgress } = options;
   const began = performance.now();
+  const warnings = new Warnings(options.onWarning);
+  let downloaded = 0;
   let report: ReportProgress = (phase, fraction, loaded = 0, total = 0) =>
-    onProgress?.({ phase, fraction, loaded, total });
+    onProgress?.({ phase, fraction: downloaded + (1 - downloaded) * fraction, loaded, total });
 
   throwIfAborted(signal);
   report('files', 0);
-  const files = await host.openModel(source, signal);
+  const files = await openSource(host, source, {
+    ...options,
+    onProgress: ({ loaded, total, rate, secondsLeft }) => {
+      // It takes far longer than all else.
+      downloaded = total > 0 ? (DOWNLOAD_SHARE * loaded) / total : 0;
+      onProgress?.({ phase: 'download', fraction: downloaded, loaded, total, rate, secondsLeft });
+    },
+    onStale: (message) => warnings.add({ code: 'MODEL_NOT_REVALIDATED', message }),
+  });
   const stored = parseModelConfig(await readJson(files, 'config.json', signal));
   const config = withContext(stored, options.context);
   const preprocessor = parsePreprocessor(await readJson(files, 'preprocessor_config.json', signal));
@@ -45,7 +61,6 @@ export async function loadModel(host: Host, source: string | URL, options: LoadO
   const parts = { config, tokenizer, template };
   checkPrompt(config, promptOf(parts, '?'));
 
-  const warnings = new Warnings(options.onWarning);
   let current: Started | null = null;
   const { threads, kernels, precision } = options;
   let { gpu, device = 'auto' } = options;
