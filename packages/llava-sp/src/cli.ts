@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { ask } from './cli/ask.ts';
+import { runCache } from './cli/cache.ts';
 import { runDoctor } from './cli/doctor.ts';
 import { info } from './cli/info.ts';
 import { EXIT, help, report, UsageError } from './cli/usage.ts';
@@ -54,6 +55,8 @@ async function main(): Promise<number> {
       return ask(rest, values);
     case 'info':
       return info(rest, values);
+    case 'cache':
+      return runCache(rest, values);
     case 'doctor':
       return runDoctor(rest, values);
     case undefined:

@@ -85,6 +85,7 @@ export function remoteFiles(
       let files = await entry.complete();
       if (!files || !Object.hasOwn(files.files, file)) {
         files = await withSession(place, remote, entry, options, async (session) => {
+          session.meter.start();
           await fetchOne(session, file);
           return session.record;
         });
@@ -145,6 +146,7 @@ async function downloadAll(session: Session, remote: Remote): Promise<CacheRecor
     else if ((await fetchAny(part, file)) !== null) optional.add(file);
   });
   const { shards, size } = optional.has(INDEX) ? await readIndex(session) : single();
+  meter.start();
   const missing = await planShards(session, shards, size);
   await checkSpace(session, missing);
   void entry.store.persist?.().catch(() => false);

@@ -15,8 +15,9 @@ const INTERVAL = 100;
 /** The rate is that of so many milliseconds. */
 const WINDOW = 5000;
 
-/** Adds up the bytes of all files and reports now and then. */
+/** Adds up the bytes of files and reports now and then. Files that come before `start` are too small to count. */
 export class Meter {
+  #started = false;
   #loaded = 0;
   #total = 0;
   /** Bytes that came over the network, for the rate. */
@@ -29,6 +30,10 @@ export class Meter {
     this.#report = report;
   }
 
+  start(): void {
+    this.#started = true;
+  }
+
   /** Bytes that are expected on top. */
   expect(bytes: number): void {
     this.#total += bytes;
@@ -36,12 +41,13 @@ export class Meter {
 
   /** Bytes that are here without a download; below 0 for some that were thrown away. */
   found(bytes: number): void {
+    if (!this.#started) return;
     this.#loaded += bytes;
     this.#tell(false);
   }
 
   received(bytes: number): void {
-    this.#received += bytes;
+    if (this.#started) this.#received += bytes;
     this.found(bytes);
   }
 

@@ -23,9 +23,11 @@ export const help = `llava-sp: look at a picture and talk about it, on this devi
   llava-sp ask IMAGE QUESTION    the answer on stdout, as it comes
   llava-sp info                  what would run here, and why
   llava-sp doctor                tests every kernel on this machine; a table
+  llava-sp cache                 the models that were downloaded; cache delete NAME (or all) makes room
 
 options
-  -m, --model DIR       a model folder (default: the demo model, coloured shapes)
+  -m, --model SOURCE    a model folder, its http(s) address, or hub:owner/name@revision
+                        (default: the demo model, coloured shapes)
   -d, --device NAME     auto, wasm or webgpu (default: auto)
       --precision P     arithmetic on WebGPU: auto, f32 or f16 (default: auto)
   -t, --threads N       worker threads (default: one a core)
