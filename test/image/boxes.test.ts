@@ -2,14 +2,19 @@ import { describe, expect, test } from 'vitest';
 import {
   type Box,
   formatBox,
+  formatThousandths,
   inputToSource,
   paddedToSource,
   parseBoxes,
+  parseThousandths,
+  pictureToSource,
   sourceToInput,
   sourceToPadded,
+  sourceToPicture,
 } from '../../packages/core/src/image/boxes.ts';
 import { fit } from '../../packages/core/src/image/preprocess.ts';
 import { parsePreprocessor } from '../../packages/core/src/image/preprocessor.ts';
+import { preprocessTiles } from '../../packages/core/src/image/tiling.ts';
 import { xorshift32 } from './sources.ts';
 
 const seed = 7070;
@@ -130,6 +135,61 @@ describe('parseBoxes', () => {
   test('a long text without an end is no trouble', () => {
     const start = performance.now();
     expect(parseBoxes('[0.1, '.repeat(20_000) + ' '.repeat(100_000) + '1'.repeat(100_000))).toEqual([]);
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+});
+
+describe("InternVL's boxes", () => {
+  test('are found with their tags and without them, several at once', () => {
+    expect(parseThousandths('<ref>the dog</ref><box>[[120, 300, 456, 1000]]</box>')).toEqual([
+      [0.12, 0.3, 0.456, 1],
+    ]);
+    expect(parseThousandths('the dogs[[0,0,10,20], [ 500 , 1, 1000,999 ]] and [[1, 2, 3, 4]]')).toEqual([
+      [0, 0, 0.01, 0.02],
+      [0.5, 0.001, 1, 0.999],
+      [0.001, 0.002, 0.003, 0.004],
+    ]);
+  });
+
+  test('other lists are none', () => {
+    for (const text of [
+      '',
+      '[120, 300, 450, 900]',
+      '[[0.1, 0.2, 0.3, 0.4]]',
+      '[[1, 2, 3]]',
+      '[[1, 2, 3, 1001]]',
+      '[[1, 2, 3, 4]',
+      '[[-1, 2, 3, 4]]',
+    ]) {
+      expect(parseThousandths(text), text).toEqual([]);
+    }
+  });
+
+  test('what is written is read, and lies where it should in the picture', () => {
+    for (let i = 0; i < 1000; i++) {
+      const [w, h] = [1 + below(5000), 1 + below(5000)];
+      const box = randomBox(w, h);
+      const shares = sourceToPicture(box, w, h);
+      expectClose(pictureToSource(shares, w, h), box, 1e-9 * Math.max(w, h), `${w}x${h}`);
+      const [read] = parseThousandths(`it is at ${formatThousandths(shares)}.`);
+      expectClose(read, shares, 0.5e-3 + 1e-12, `${w}x${h}`);
+    }
+  });
+
+  test('boxes of a picture cut into tiles refer to the picture itself', () => {
+    const tiling = { type: 'dynamic', min: 1, max: 6, thumbnail: true } as const;
+    const { geometry } = preprocessTiles(blank(50, 31), config(16, 16), tiling, 16);
+    expectClose(
+      inputToSource([0.1, 0.2, 0.5, 1], geometry),
+      pictureToSource([0.1, 0.2, 0.5, 1], 50, 31),
+      1e-9,
+      'tiles',
+    );
+  });
+
+  test('a long text without an end is no trouble', () => {
+    const start = performance.now();
+    expect(parseThousandths('[[1, 2, 3, 4], '.repeat(20_000) + '['.repeat(100_000))).toEqual([]);
     expect(performance.now() - start).toBeLessThan(5000);
   });
 });

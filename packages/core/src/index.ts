@@ -31,11 +31,15 @@ export { checkImageBytes, collectImage, fetchImage, imageFileError } from './ima
 export type { RawImage } from './image/pixels.ts';
 export {
   formatBox,
+  formatThousandths,
   inputToSource,
   paddedToSource,
   parseBoxes,
+  parseThousandths,
+  pictureToSource,
   sourceToInput,
   sourceToPadded,
+  sourceToPicture,
   type Box,
   type Geometry,
 } from './image/boxes.ts';

@@ -5,7 +5,9 @@ import type { DownloadOptions } from '../download/options.ts';
 import type { ModelSource } from '../download/source.ts';
 import { ArgumentError } from '../errors/index.ts';
 import type { ModelConfig } from '../models/config.ts';
+import { visualTokenRange } from '../models/visual.ts';
 import type { GenerateOptions } from '../pipeline/generate.ts';
+import { BEHIND_PICTURE } from '../pipeline/load_weights.ts';
 
 export type { Device, Precision } from '../backends/index.ts';
 
@@ -40,7 +42,7 @@ export interface LoadOptions extends DownloadOptions {
   kernels?: 'simd' | 'relaxed';
   /**
    * Most tokens of image, question and answer together; the KV cache is allocated for so many. By default the model's
-   * own context, at most 4096.
+   * own context, at most 4096, or what its largest picture and a question on it want.
    */
   context?: number;
   onProgress?: (progress: LoadProgress) => void;
@@ -113,7 +115,9 @@ export function withContext(config: ModelConfig, context: number | undefined): M
       fix: 'Leave context out for the default.',
     });
   }
-  return { ...config, text: { ...text, context: context ?? Math.min(text.context, DEFAULT_CONTEXT) } };
+  // Pictures of many tiles alone may take more.
+  const wanted = Math.max(DEFAULT_CONTEXT, visualTokenRange(config).most + BEHIND_PICTURE);
+  return { ...config, text: { ...text, context: context ?? Math.min(text.context, wanted) } };
 }
 
 function invalid(name: string, value: unknown, allowed: readonly string[]): ArgumentError {

@@ -80,6 +80,39 @@ export function formatBox(box: Box, decimals = 2): string {
   return `[${box.map((v) => v.toFixed(decimals)).join(', ')}]`;
 }
 
+/**
+ * Every box of InternVL's `<ref>phrase</ref><box>[[x1, y1, x2, y2]]</box>` in a text: integers 0..1000 of the picture itself,
+ * returned in 0..1 of it, in their order. The tags may be missing: tokenizers count them as special and leave them out.
+ */
+export function parseThousandths(text: string): Box[] {
+  const number = String.raw`\s{0,8}(\d{1,4})\s{0,8}`;
+  const one = String.raw`\[${number},${number},${number},${number}\]`;
+  const list = new RegExp(String.raw`\[\s{0,8}(${one}(?:\s{0,8},\s{0,8}${one}){0,63})\s{0,8}\]`, 'g');
+  const boxes: Box[] = [];
+  for (const [, inner] of text.matchAll(list)) {
+    for (const match of inner.matchAll(new RegExp(one, 'g'))) {
+      const [x1, y1, x2, y2] = match.slice(1, 5).map((digits) => Number(digits) / 1000);
+      if (Math.max(x1, y1, x2, y2) <= 1) boxes.push([x1, y1, x2, y2]);
+    }
+  }
+  return boxes;
+}
+
+/** A box in 0..1 of the picture as InternVL writes it: `<box>[[120, 300, 450, 900]]</box>`. */
+export function formatThousandths(box: Box): string {
+  return `<box>[[${box.map((v) => Math.round(v * 1000)).join(', ')}]]</box>`;
+}
+
+/** From 0..1 of a `width` x `height` picture itself, as models of several tiles give boxes, to its pixels, clipped to it. */
+export function pictureToSource(box: Box, width: number, height: number): Box {
+  return clip([box[0] * width, box[1] * height, box[2] * width, box[3] * height], width, height);
+}
+
+/** The inverse of {@link pictureToSource}: source pixels to 0..1 of the picture. */
+export function sourceToPicture(box: Box, width: number, height: number): Box {
+  return [box[0] / width, box[1] / height, box[2] / width, box[3] / height];
+}
+
 function padding(width: number, height: number): { side: number; x: number; y: number } {
   const side = Math.max(width, height);
   return { side, x: Math.floor((side - width) / 2), y: Math.floor((side - height) / 2) };

@@ -70,7 +70,7 @@ export async function loadWeights(
 /** A conversation on a picture wants so much; below it a backend looks for room elsewhere. */
 const CONVERSATION = 2048;
 /** Tokens of question and answer that must fit behind the largest picture. */
-const BEHIND_PICTURE = 768;
+export const BEHIND_PICTURE = 768;
 
 function leastContext(config: ModelConfig): number {
   return Math.max(CONVERSATION, visualTokenRange(config).most + BEHIND_PICTURE);

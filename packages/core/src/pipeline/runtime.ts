@@ -1,5 +1,5 @@
 import type { BackendMemory, Warning } from '../backend/index.ts';
-import { AbortedError, DeviceError, LlavaSpError, throwIfAborted } from '../errors/index.ts';
+import { AbortedError, ArgumentError, DeviceError, LlavaSpError, throwIfAborted } from '../errors/index.ts';
 import type { PreprocessorConfig } from '../image/preprocess.ts';
 import type { Pixels } from '../image/pixels.ts';
 import type { ModelConfig } from '../models/config.ts';
@@ -81,13 +81,18 @@ export class Runtime {
     return this.#queue.run(job, signal);
   }
 
-  /** Encodes an image and leaves its prefix in the cache. To be called from a job. */
+  /**
+   * Encodes an image and leaves its prefix in the cache. To be called from a job.
+   *
+   * @throws {ArgumentError} `PROMPT_TOO_LONG` for a picture of more tiles than the device has room for.
+   */
   async encode(image: Pixels, signal?: AbortSignal): Promise<Encoded> {
     const { config, preprocessor } = this.#parts;
     const start = performance.now();
     const picture = pictureOf(config, preprocessor, image);
     const preprocessed = performance.now() - start;
     const before = promptOf(this.#parts, '?').before.length;
+    this.#checkRoom(before + picture.tokens);
     return this.#surviving(async (instance) => {
       const { attention, vision, prefix } = await instance.see(picture, signal);
       const encoded: Encoded = {
@@ -209,6 +214,17 @@ export class Runtime {
     const changing = work();
     this.#changing = changing.catch(() => undefined);
     return changing;
+  }
+
+  /** The model's largest picture fits its context; the device may have room for less. */
+  #checkRoom(tokens: number): void {
+    const { context } = this.config.text;
+    if (tokens < context) return;
+    throw new ArgumentError({
+      code: 'PROMPT_TOO_LONG',
+      message: `The picture takes ${tokens} tokens; the context that this device has room for is ${context}.`,
+      fix: 'Crop the picture to a squarer shape, or free memory and load the model again.',
+    });
   }
 
   #count(loss: DeviceError): void {
