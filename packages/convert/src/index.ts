@@ -1,2 +1,6 @@
-/** Published checkpoints to on-device folders. */
-export {};
+/** Published checkpoints to on-device folders, in Node. */
+export { convert, type ConvertOptions } from './convert.ts';
+export type { ConvertProgress } from './folder.ts';
+export { defaultQuantisation, type PartFormat, type Quantisation } from './write/layout.ts';
+export type { ConversionReport, PartReport } from './write/report.ts';
+export { parts, type Part } from './contract.ts';
