@@ -5,7 +5,6 @@ LayerScale apart.
 """
 
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import transformers
 from checkpoint import Weights
 from family import intern_vit_config, intern_vit_name, torch_names
 from pictures import preprocessor
-from safetensors.torch import save_file
-from text import INTERN_SPECIAL, llama_tokenizer, llama_tokenizer_config, qwen_tokenizer, save_qwen, write_json
+from safetensors.torch import load_file, save_file
+from text import INTERN_SPECIAL, chat_template, llama_tokenizer, llama_tokenizer_config, qwen_tokenizer, save_qwen, write_json
 from tiny import kernels
 
 State = dict[str, torch.Tensor]
@@ -318,8 +317,6 @@ PREFIXED = (
 
 
 def rename_file(path: Path, rules: tuple[tuple[str, str], ...]) -> None:
-    from safetensors.torch import load_file
-
     state = load_file(path)
     for old, new in rules:
         state = {new + n.removeprefix(old) if n.startswith(old) else n: t for n, t in state.items()}
@@ -425,12 +422,14 @@ def write_internvl(parts: Parts, folder: Path, fast: bool) -> None:
     save_qwen(qwen_tokenizer(INTERN_SPECIAL), folder, fast)
 
 
-def write_mlx(parts: Parts, folder: Path) -> Weights:
-    """A llava-hf folder converted by MLX: its names and config, decoder and projector in q4 by mx.quantize, the patch
-    convolution as [out, k, k, in]. Gives the weights that the file stands for."""
+MLX = {"group_size": 32, "bits": 4}
+
+
+def quantized_by_mlx(parts: Parts) -> tuple[dict[str, object], Weights]:
+    """Decoder and projector in q4 by mx.quantize, the patch convolution as [out, k, k, in]: the arrays under llava-hf's
+    names, and the weights that they stand for."""
     import mlx.core as mx
 
-    group, bits = 32, 4
     stored, meant = {}, dict(parts.weights)
     for name, w in parts.weights.items():
         layer = name.removesuffix(".weight")
@@ -438,22 +437,24 @@ def write_mlx(parts: Parts, folder: Path) -> Weights:
         if name.startswith("vision_tower.") or w.ndim < 2:
             stored[name] = mx.transpose(x, (0, 2, 3, 1)) if w.ndim == 4 else x
             continue
-        codes, scales, biases = mx.quantize(x, group_size=group, bits=bits)
+        codes, scales, biases = mx.quantize(x, **MLX)
         stored |= {name: codes, f"{layer}.scales": scales, f"{layer}.biases": biases}
         spread = np.array(codes)[..., None] >> (np.arange(8, dtype=np.uint32) * 4) & 15
-        wide = lambda a: np.repeat(np.array(a).astype(np.float64), group, axis=-1)
+        wide = lambda a: np.repeat(np.array(a).astype(np.float64), MLX["group_size"], axis=-1)
         meant[name] = spread.reshape(w.shape) * wide(scales) + wide(biases)
-    folder.mkdir(parents=True)
-    mx.save_safetensors(str(folder / "model.safetensors"), stored, metadata={"format": "mlx"})
-    scratch = folder / "hf"
-    write_hf(parts, scratch, "published")
-    for file in scratch.iterdir():
-        if file.name != "model.safetensors":
-            shutil.move(file, folder / file.name)
-    shutil.rmtree(scratch)
+    return stored, meant
+
+
+def write_mlx(parts: Parts, folder: Path) -> None:
+    """A llava-hf folder as MLX converts it: its own names and config beside a file that MLX wrote."""
+    import mlx.core as mx
+
+    write_hf(parts, folder, "published")
+    mx.save_safetensors(str(folder / "model.safetensors"), quantized_by_mlx(parts)[0], metadata={"format": "mlx"})
     described = json.loads((folder / "config.json").read_text())
-    write_json(folder / "config.json", described | {"quantization": {"group_size": group, "bits": bits}})
-    return meant
+    write_json(folder / "config.json", described | {"quantization": MLX})
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    write_json(folder / "tokenizer_config.json", tokenizer | {"chat_template": chat_template("vicuna")})
 
 
 WRITERS = {

@@ -44,7 +44,7 @@ ASKED = {
     "llava-hf-new": ("What is that?", (50, 64)),
     "llava-next": ("Describe the picture.", (83, 57)),
     "internvl2": ("What is to the left?", (139, 66)),
-    "internvl2-sp": ("What is below it?", (62, 70)),
+    "internvl2-sp": ("What is below it?", (62, 131)),
     "siglip-qwen2": ("Which colour is it?", (58, 41)),
     "transformer-sfe": ("Is it a square?", (45, 52)),
     "mlx-q4": ("Is it a circle?", (55, 48)),
@@ -198,15 +198,20 @@ def allowed(config: dict) -> int:
 
 def make_mlx(name, config, parts, pixels, layout, prompt, question, on_device) -> None:
     folder, vision = HERE / name, parts.weights
+    truth = None
     for seed in range(SEED, SEED + SEARCH):
         parts.weights = vision | language_part(name, config, seed)[0]
-        shutil.rmtree(folder / "model", ignore_errors=True)
-        meant = layouts.write_mlx(parts, folder / "model")
+        meant = layouts.quantized_by_mlx(parts)[1]
         stages = lambda dtype: family.stages(config, reference.tensors(meant, dtype), pixels.to(dtype), layout)
-        truth = stages(torch.float64)
+        truth = truth or stages(torch.float64)  # the decoder has no part in them
         tokens, logits, _ = answer(config, meant, prompt["prompt_ids"], truth["visual_tokens"])
-        if float(gaps(logits).min()) >= 2e-2 and all(2 < t < 400 for t in tokens) and len(set(tokens)) >= 8:
+        gap = float(gaps(logits).min())
+        if gap >= MIN_GAP and all(2 < t < 400 for t in tokens) and len(set(tokens)) >= MIN_DISTINCT:
             break
+    else:
+        raise RuntimeError(f"{name}: no seed in {SEARCH} gives clear greedy tokens")
+    print(f"{name}: seed {seed}, smallest gap {gap:.4f}, {len(set(tokens))} different tokens", flush=True)
+    layouts.write_mlx(parts, folder / "model")
     finish(name, config, meant, truth, stages(torch.float32), pixels, layout, prompt, question, seed)
     if on_device:
         write_on_device(on_device / name, config, meant, parts.sentencepiece, True)
