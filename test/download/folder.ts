@@ -49,7 +49,9 @@ export function makeFolder(seed: number, options: FolderOptions = {}): Folder {
   files['model.safetensors.index.json'] = text({
     metadata: {
       total_size: shards.reduce((sum, bytes) => sum + bytes, 0),
-      ...(hashes && { sha256: Object.fromEntries(names.map((name) => [name, sha256(files[name])])) }),
+      ...(hashes && {
+        sha256: Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, sha256(bytes)])),
+      }),
     },
     weight_map: Object.fromEntries(names.map((name, i) => [`tensor ${i}`, name])),
   });

@@ -1,6 +1,6 @@
 import { LlavaSpError, LoadError, throwIfAborted } from '../errors/index.ts';
 import type { Host, ModelFiles, ModelStore } from '../host.ts';
-import { parseIndex } from '../weights/store.ts';
+import { openWeights, parseIndex } from '../weights/store.ts';
 import { Entry, isMissing, partialOf, type CacheRecord, type KeptFile } from './entry.ts';
 import { fetchFile, type Expected } from './fetch_file.ts';
 import { createRequest } from './http.ts';
@@ -46,7 +46,7 @@ export async function downloadModel(
     const whole = await entry.complete();
     if (whole && !options.revalidate) return entry.files(whole);
     try {
-      return entry.files(await downloadAll(session, remote));
+      return entry.files(await downloadAll(session, remote, whole));
     } catch (error) {
       if (!whole || !(error instanceof LlavaSpError) || error.code !== 'DOWNLOAD_FAILED') throw error;
       options.onStale?.(`The model of the cache was taken: ${error.message}`);
@@ -71,7 +71,7 @@ export function remoteFiles(
     if (ready && Object.hasOwn(ready.files, file)) return true;
     return withSession(place, remote, entry, options, async (session) => {
       const reply = await session.head(file);
-      return reply === 'unknown' ? (await fetchAny(session, file)) !== null : reply !== null;
+      return reply === 'unknown' ? fetchAny(session, file) : reply !== null;
     });
   };
   return {
@@ -130,7 +130,11 @@ async function withSession<T>(
   }
 }
 
-async function downloadAll(session: Session, remote: Remote): Promise<CacheRecord> {
+async function downloadAll(
+  session: Session,
+  remote: Remote,
+  whole: CacheRecord | null,
+): Promise<CacheRecord> {
   const { entry, meter } = session;
   const [first, ...others] = REQUIRED;
   try {
@@ -142,20 +146,27 @@ async function downloadAll(session: Session, remote: Remote): Promise<CacheRecor
   const optional = new Set<string>();
   const small = [...others, ...OPTIONAL, INDEX];
   await inParallel(session, small, async (part, file) => {
+    // All else is checked against the index: after a failure it comes anew, for it may be what was wrong.
+    if (file === INDEX && whole === null) await session.forget(file);
     if (others.includes(file)) await fetchOne(part, file);
-    else if ((await fetchAny(part, file)) !== null) optional.add(file);
+    else if (await fetchAny(part, file)) optional.add(file);
   });
-  const { shards, size } = optional.has(INDEX) ? await readIndex(session) : single();
+  const { shards, hashes, size } = optional.has(INDEX) ? await readIndex(session) : SINGLE_SHARD;
+  const changed = [...REQUIRED, ...OPTIONAL].filter((file) => {
+    const kept = session.kept(file);
+    return kept && hashes.has(file) && kept.sha256 !== hashes.get(file);
+  });
+  await inParallel(session, changed, (part, file) =>
+    fetchFile(part, file, { sha256: hashes.get(file) ?? null, size: null }),
+  );
   meter.start();
-  const missing = await planShards(session, shards, size);
+  const missing = await planShards(session, shards, hashes, size);
   await checkSpace(session, missing);
   void entry.store.persist?.().catch(() => false);
-  await inParallel(session, [...missing.keys()], (part, file) =>
-    fetchFile(part, file, missing.get(file) ?? { sha256: null, size: null }),
-  );
+  await inParallel(session, [...missing], (part, [file, expected]) => fetchFile(part, file, expected));
   meter.end();
 
-  const names = [...REQUIRED, ...optional, ...shards.keys()];
+  const names = [...REQUIRED, ...optional, ...shards];
   const files = Object.fromEntries(
     names.map((file) => {
       const kept = session.kept(file);
@@ -164,6 +175,8 @@ async function downloadAll(session: Session, remote: Remote): Promise<CacheRecor
     }),
   );
   const record = { version: 1, name: entry.name, files, partials: {} } as const;
+  // An index that does not fit its shards must not count as a model.
+  await (await openWeights(entry.files(record), session.signal)).close();
   await entry.commit(record);
   return record;
 }
@@ -175,41 +188,41 @@ async function fetchOne(session: Session, file: string): Promise<void> {
   await fetchFile(session, file, { sha256: null, size: null });
 }
 
-/** As {@link fetchOne}; `null` where there is no such file. */
-async function fetchAny(session: Session, file: string): Promise<true | null> {
+/** As {@link fetchOne}; `false` where there is no such file. */
+async function fetchAny(session: Session, file: string): Promise<boolean> {
   try {
     await fetchOne(session, file);
     return true;
   } catch (error) {
-    if (isMissing(error)) return null;
+    if (isMissing(error)) return false;
     throw error;
   }
 }
 
-/** The shards, with their SHA-256 where the index has them; `size` is of all tensors, in bytes. */
+/** What an index says. */
 interface Shards {
-  readonly shards: ReadonlyMap<string, string | null>;
+  readonly shards: readonly string[];
+  /** SHA-256 by file: of the shards, and of the small files where the index has them. */
+  readonly hashes: ReadonlyMap<string, string>;
+  /** Of all tensors, in bytes. */
   readonly size: number | null;
 }
 
-function single(): Shards {
-  return { shards: new Map([[SINGLE, null]]), size: null };
-}
+const SINGLE_SHARD: Shards = { shards: [SINGLE], hashes: new Map(), size: null };
 
 async function readIndex(session: Session): Promise<Shards> {
   const source = await session.entry.files(session.record).open(INDEX);
   try {
     const bytes = await source.read(0, source.size, session.signal);
-    const files = new Set(parseIndex(bytes).values());
+    const shards = [...new Set(parseIndex(bytes).values())];
     const { metadata } = JSON.parse(new TextDecoder().decode(bytes)) as { metadata?: unknown };
     const { total_size: size, sha256 } = asRecord(metadata);
-    const hashes = asRecord(sha256);
-    const hashOf = (file: string): string | null => {
-      const hash = Object.hasOwn(hashes, file) ? hashes[file] : null;
-      return typeof hash === 'string' && /^[0-9a-f]{64}$/i.test(hash) ? hash.toLowerCase() : null;
-    };
+    const hashes = Object.entries(asRecord(sha256)).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string' && /^[0-9a-f]{64}$/i.test(entry[1]),
+    );
     return {
-      shards: new Map([...files].map((file) => [file, hashOf(file)])),
+      shards,
+      hashes: new Map(hashes.map(([file, hash]) => [file, hash.toLowerCase()])),
       size: typeof size === 'number' && Number.isSafeInteger(size) && size > 0 ? size : null,
     };
   } finally {
@@ -225,12 +238,13 @@ function asRecord(value: unknown): Record<string, unknown> {
 async function planShards(
   session: Session,
   shards: Shards['shards'],
+  hashes: Shards['hashes'],
   tensorBytes: number | null,
 ): Promise<Map<string, Expected>> {
   const missing = new Map<string, Expected>();
   let known = 0;
-  await inParallel(session, [...shards.keys()], async (part, file) => {
-    const sha256 = shards.get(file) ?? null;
+  await inParallel(session, shards, async (part, file) => {
+    const sha256 = hashes.get(file) ?? null;
     const keep = ({ size }: KeptFile): void => {
       part.meter.expect(size);
       part.meter.found(size);
@@ -243,10 +257,10 @@ async function planShards(
     const same = sha256 === null ? part.current(file, reply) : null;
     if (same) return keep(same);
     if (reply === null) throw noWeights(session.entry.name, file);
-    const size = reply === 'unknown' ? null : reply.size;
-    missing.set(file, { sha256: sha256 ?? (reply === 'unknown' ? null : reply.sha256), size });
-    known += size ?? 0;
-    part.meter.expect(size ?? 0);
+    const said = reply === 'unknown' ? { sha256: null, size: null } : reply;
+    missing.set(file, { sha256: sha256 ?? said.sha256, size: said.size });
+    known += said.size ?? 0;
+    part.meter.expect(said.size ?? 0);
   });
   // Headers and padding aside, the index says what the server would not.
   const unknown = [...missing.values()].some(({ size }) => size === null);
@@ -272,20 +286,20 @@ async function checkSpace(session: Session, missing: ReadonlyMap<string, Expecte
 }
 
 /** Works on so many files at a time as the limits say; the first failure ends the others. */
-async function inParallel(
+async function inParallel<T extends string | readonly unknown[]>(
   session: Session,
-  files: readonly string[],
-  work: (session: Session, file: string) => Promise<unknown>,
+  items: readonly T[],
+  work: (session: Session, item: T) => Promise<unknown>,
 ): Promise<void> {
-  const queue = [...files];
+  const queue = [...items];
   const failing = new AbortController();
   const outer = session.signal;
   const part = session.until(AbortSignal.any([outer, failing.signal]));
   let failure: unknown;
   const next = async (): Promise<void> => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
       try {
-        await work(part, file);
+        await work(part, item);
       } catch (error) {
         failure ??= error;
         failing.abort();

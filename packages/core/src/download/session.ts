@@ -72,11 +72,14 @@ export class Session {
     return this.#save({ ...this.record, partials: { ...this.record.partials, [file]: state } });
   }
 
+  /** What is here of a file is not relied on any more. */
+  async forget(file: string): Promise<void> {
+    if (this.kept(file)) await this.#save({ ...this.record, files: without(this.record.files, file) });
+  }
+
   /** Notes that a file is whole. */
   keep(file: string, kept: KeptFile): Promise<void> {
-    const partials = Object.fromEntries(
-      Object.entries(this.record.partials).filter(([name]) => name !== file),
-    );
+    const partials = without(this.record.partials, file);
     return this.#save({ ...this.record, partials, files: { ...this.record.files, [file]: kept } });
   }
 
@@ -130,4 +133,8 @@ export class Session {
     state.saving = state.saving.catch(() => undefined).then(() => this.entry.save(state.record));
     await state.saving;
   }
+}
+
+function without<T>(record: Readonly<Record<string, T>>, name: string): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).filter(([key]) => key !== name));
 }
