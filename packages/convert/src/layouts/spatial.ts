@@ -18,6 +18,14 @@ export interface SpatialFacts {
 const transformerHeads = 8;
 const detailStride = 2;
 
+const convolution = /^conv_(\d+)\.weight$/;
+const transformer = /^transformer_(\d+)\./;
+
+/** Side of the largest map, in patches, which is the grid's own; 0 without spatial modules. */
+export function largestMap(located: Located): number {
+  return Math.max(0, ...kernelsOf(located, convolution), ...kernelsOf(located, transformer));
+}
+
 /**
  * `null` when there is no spatial module at all: plain LLaVA.
  *
@@ -29,8 +37,8 @@ const detailStride = 2;
  * @throws {LoadError} `CHECKPOINT_UNKNOWN` when the names fit neither.
  */
 export function spatialFacts(located: Located, grid: number): SpatialFacts | null {
-  const convolutions = kernelsOf(located, /^conv_(\d+)\.weight$/);
-  const transformers = kernelsOf(located, /^transformer_(\d+)\./);
+  const convolutions = kernelsOf(located, convolution);
+  const transformers = kernelsOf(located, transformer);
   const conv = located.get(`${spatialRoot}detail.conv.weight`);
   if (convolutions.length + transformers.length === 0) {
     if (conv) throw unknown('it has a Detail Feature Integrator (conv_CM) without spatial features');
@@ -69,7 +77,9 @@ export function spatialConfig(facts: SpatialFacts, grid: number): Record<string,
 }
 
 /** For people: "cropping, N = 6, DFI k = 16". */
-export function spatialName(facts: SpatialFacts | null): string {
+export function spatialName(
+  facts: Pick<SpatialFacts, 'type' | 'kernels' | 'transformer' | 'detail'> | null,
+): string {
   if (!facts) return 'no spatial features';
   const { type, kernels, transformer, detail } = facts;
   const extractor = transformer ? ' by transformers' : '';
