@@ -4,3 +4,13 @@ export type { ConvertProgress } from './folder.ts';
 export { defaultQuantisation, type PartFormat, type Quantisation } from './write/layout.ts';
 export type { ConversionReport, PartReport } from './write/report.ts';
 export { parts, type Part } from './contract.ts';
+export {
+  inspect,
+  type DeviceNeeds,
+  type InspectedPart,
+  type InspectedTensor,
+  type Inspection,
+  type InspectOptions,
+  type Sizes,
+  type Storing,
+} from './inspect.ts';

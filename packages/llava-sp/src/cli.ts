@@ -1,11 +1,13 @@
 #!/usr/bin/env node
-/** The command line: `llava-sp ask IMAGE QUESTION`, `llava-sp info` and `llava-sp doctor`. */
+/** The command line: `llava-sp ask IMAGE QUESTION` and the commands beside it; see cli/usage.ts. */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { ask } from './cli/ask.ts';
 import { runCache } from './cli/cache.ts';
+import { runConvert } from './cli/convert.ts';
 import { runDoctor } from './cli/doctor.ts';
 import { info } from './cli/info.ts';
+import { runInspect } from './cli/inspect.ts';
 import { EXIT, help, report, UsageError } from './cli/usage.ts';
 
 const options = {
@@ -16,6 +18,18 @@ const options = {
   'max-tokens': { type: 'string' },
   temperature: { type: 'string' },
   seed: { type: 'string' },
+  out: { type: 'string', short: 'o' },
+  base: { type: 'string' },
+  'vision-tower': { type: 'string' },
+  llm: { type: 'string' },
+  sfe: { type: 'string' },
+  detail: { type: 'string' },
+  vision: { type: 'string' },
+  projector: { type: 'string' },
+  embeddings: { type: 'string' },
+  group: { type: 'string' },
+  tries: { type: 'string' },
+  context: { type: 'string' },
   json: { type: 'boolean' },
   stats: { type: 'boolean' },
   quiet: { type: 'boolean', short: 'q' },
@@ -57,6 +71,10 @@ async function main(): Promise<number> {
       return info(rest, values);
     case 'cache':
       return runCache(rest, values);
+    case 'convert':
+      return runConvert(rest, values);
+    case 'inspect':
+      return runInspect(rest, values);
     case 'doctor':
       return runDoctor(rest, values);
     case undefined:

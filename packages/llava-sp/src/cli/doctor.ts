@@ -1,13 +1,13 @@
-import { SingleBar } from 'cli-progress';
 import { doctor, type DoctorReport, type DoctorRow } from '@llava-sp/node';
 import type { Flags } from '../cli.ts';
 import { interruptSignal } from './model.ts';
+import { openBar, printTable } from './terminal.ts';
 import { EXIT, UsageError } from './usage.ts';
 
 /** `llava-sp doctor`: every kernel against float64, as a table; fails when one of them does. */
 export async function runDoctor(args: readonly string[], flags: Flags): Promise<number> {
   if (args.length > 0) throw new UsageError('doctor takes no arguments');
-  const bar = process.stderr.isTTY && !flags.quiet ? progressBar() : null;
+  const bar = openBar(flags, 'testing [{bar}] {value}/{total} {kernel}', 1, { kernel: '' });
   let report: DoctorReport;
   try {
     report = await doctor({
@@ -25,14 +25,6 @@ export async function runDoctor(args: readonly string[], flags: Flags): Promise<
   return report.passed ? EXIT.ok : EXIT.failure;
 }
 
-function progressBar(): SingleBar {
-  const format = 'testing [{bar}] {value}/{total} {kernel}';
-  const options = { format, stream: process.stderr, clearOnComplete: true, hideCursor: true, barsize: 30 };
-  const bar = new SingleBar(options);
-  bar.start(1, 0, { kernel: '' });
-  return bar;
-}
-
 function print({ webgpu, wasm, auto, passed }: DoctorReport): void {
   if ('unavailable' in webgpu) {
     console.log(`webgpu    none: ${webgpu.unavailable}\n`);
@@ -46,20 +38,20 @@ function print({ webgpu, wasm, auto, passed }: DoctorReport): void {
 features  ${features.join(', ')}
 limits    ${mb(maxBufferSize)} a buffer, ${mb(maxStorageBufferBindingSize)} a binding, ${maxComputeInvocationsPerWorkgroup} invocations and ${maxComputeWorkgroupStorageSize} bytes a workgroup
 `);
-    printTable(webgpu.rows);
+    printRows(webgpu.rows);
     console.log('');
     for (const { what, chosen, reason } of choices) console.log(`${what}: ${chosen} (${reason})`);
     for (const warning of warnings) console.log(`warning: ${warning}`);
     console.log('');
   }
-  printTable(wasm);
+  printRows(wasm);
   console.log(`\nauto would take ${auto.chosen}: ${auto.reason}`);
   const rows = 'rows' in webgpu ? [...webgpu.rows, ...wasm] : wasm;
   const failed = rows.filter(({ verdict }) => verdict === 'failed').length;
   console.log(passed ? 'no kernel is wrong' : `${failed} of ${rows.length} tests failed`);
 }
 
-function printTable(rows: readonly DoctorRow[]): void {
+function printRows(rows: readonly DoctorRow[]): void {
   const size = (value: number | undefined): string => value?.toExponential(1) ?? '';
   const lines = rows.map(({ kernel, variant, form, error, allowed, us, verdict, reason }) => [
     kernel,
@@ -70,14 +62,5 @@ function printTable(rows: readonly DoctorRow[]): void {
     us === undefined ? '' : us.toFixed(0),
     reason === undefined ? verdict : `${verdict}: ${reason}`,
   ]);
-  const table = [['kernel', 'variant', 'form', 'error', 'allowed', 'us', 'verdict'], ...lines];
-  const widths = table[0].map((_, i) => Math.max(...table.map((line) => line[i].length)));
-  for (const line of table) {
-    console.log(
-      line
-        .map((text, i) => text.padEnd(widths[i]))
-        .join('  ')
-        .trimEnd(),
-    );
-  }
+  printTable([['kernel', 'variant', 'form', 'error', 'allowed', 'us', 'verdict'], ...lines]);
 }

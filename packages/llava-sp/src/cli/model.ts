@@ -1,12 +1,12 @@
-import { SingleBar } from 'cli-progress';
 import { modelUrl } from '@llava-sp/demo-model';
 import { load, type Device, type LoadProgress, type Model, type Precision } from '@llava-sp/node';
 import type { Flags } from '../cli.ts';
+import { openBar, rateAndTime } from './terminal.ts';
 import { numberOption } from './usage.ts';
 
 /** Loads the model that the flags ask for, with a progress bar where somebody watches. */
 export async function loadFor(flags: Flags, signal: AbortSignal): Promise<Model> {
-  const bar = process.stderr.isTTY && !flags.quiet ? progressBar() : null;
+  const bar = openBar(flags, 'loading [{bar}] {percentage}% {phase}', 100, { phase: 'files' });
   try {
     return await load(flags.model ?? modelUrl, {
       // Checked by load, which names those there are.
@@ -22,26 +22,11 @@ export async function loadFor(flags: Flags, signal: AbortSignal): Promise<Model>
   }
 }
 
-function progressBar(): SingleBar {
-  const format = 'loading [{bar}] {percentage}% {phase}';
-  const bar = new SingleBar({
-    format,
-    stream: process.stderr,
-    clearOnComplete: true,
-    hideCursor: true,
-    barsize: 30,
-  });
-  bar.start(100, 0, { phase: 'files' });
-  return bar;
-}
-
 /** As `download 120 of 4,680 MB, 35.2 MB/s, 2:09 left`. */
 function phaseOf({ phase, loaded, total, rate = 0, secondsLeft = null }: LoadProgress): string {
   if (phase !== 'download' || total === 0) return phase;
   const mb = (bytes: number): string => Math.round(bytes / 1e6).toLocaleString('en');
-  const seconds = Math.ceil(secondsLeft ?? 0);
-  const left = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
-  const speed = secondsLeft === null ? '' : `, ${(rate / 1e6).toFixed(1)} MB/s, ${left} left`;
+  const speed = secondsLeft === null ? '' : `, ${rateAndTime(rate, secondsLeft)}`;
   return `${phase} ${mb(loaded)} of ${mb(total)} MB${speed}`;
 }
 

@@ -24,6 +24,8 @@ export const help = `llava-sp: look at a picture and talk about it, on this devi
   llava-sp info                  what would run here, and why
   llava-sp doctor                tests every kernel on this machine; a table
   llava-sp cache                 the models that were downloaded; cache delete NAME (or all) makes room
+  llava-sp convert SOURCE        a published checkpoint to an on-device folder
+  llava-sp inspect SOURCE        what a folder or file of weights holds, and what it would need here
 
 options
   -m, --model SOURCE    a model folder, its http(s) address, or hub:owner/name@revision
@@ -34,6 +36,14 @@ options
       --max-tokens N    longest answer, in tokens
       --temperature T   0 is greedy (default)
       --seed N          for temperatures above 0
+      --out DIR         convert: the folder to make; an interrupted conversion goes on in it
+      --base SOURCE     convert, inspect: the language model that a LoRA folder is trained on
+      --vision-tower SOURCE        convert, inspect: the vision encoder, where the checkpoint lacks it
+      --llm F --sfe F --detail F   convert: q4, q8 or f16 (default: q4)
+      --vision F --projector F --embeddings F   the same for the rest (default: q8)
+      --group N         convert: weights that share a scale, 32, 64 or 128 (default: 64)
+      --tries N         convert: ranges tried for each group, 0 (min/max) to 6 (default: 2)
+      --context N       inspect: tokens that the KV cache is to hold (default: the model's own)
       --json            one JSON object on stdout instead of text
       --stats           tokens and times on stderr
   -q, --quiet           no progress bar
