@@ -20,7 +20,7 @@ import { Warnings } from './warnings.ts';
 const DOWNLOAD_SHARE = 0.8;
 
 /** Far more than any tokenizer's file has. */
-const MAX_JSON_BYTES = 200 << 20;
+const MAX_TEXT_BYTES = 200 << 20;
 
 /**
  * Loads a model folder (specification section 9) and makes it ready to answer. A remote one is downloaded first, unless the
@@ -55,7 +55,7 @@ export async function loadModel(host: Host, source: ModelSource, options: LoadOp
   const config = withContext(stored, options.context);
   const preprocessor = parsePreprocessor(await readJson(files, 'preprocessor_config.json', signal));
   checkPreprocessor(config, preprocessor);
-  const tokenizerConfig = await readJson(files, 'tokenizer_config.json', signal);
+  const tokenizerConfig = await readTokenizerConfig(files, signal);
   const tokenizer = createTokenizer(await readJson(files, 'tokenizer.json', signal), tokenizerConfig);
   const template = createChatTemplate(tokenizerConfig, tokenizer, config.imageToken);
   const parts = { config, tokenizer, template };
@@ -104,15 +104,40 @@ function nameOf({ spatial, tiling, vision }: ModelConfig): string {
   return intern || tiling ? `${plain}-SP-${variant}` : `LLaVA-SP-${variant}`;
 }
 
+/**
+ * `tokenizer_config.json`, with the chat template that Hugging Face's newer releases write beside it: in `chat_template.jinja`
+ * or `chat_template.json`.
+ */
+async function readTokenizerConfig(files: ModelFiles, signal?: AbortSignal): Promise<unknown> {
+  const config = await readJson(files, 'tokenizer_config.json', signal);
+  if (typeof config !== 'object' || !config || ('chat_template' in config && config.chat_template))
+    return config;
+  if (await files.has('chat_template.jinja')) {
+    return { ...config, chat_template: await readText(files, 'chat_template.jinja', signal) };
+  }
+  if (!(await files.has('chat_template.json'))) return config;
+  const beside = (await readJson(files, 'chat_template.json', signal)) as { chat_template?: unknown } | null;
+  return { ...config, chat_template: beside?.chat_template };
+}
+
 async function readJson(files: ModelFiles, name: string, signal?: AbortSignal): Promise<unknown> {
+  const text = await readText(files, name, signal);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw unreadable(name, 'it is not JSON', cause);
+  }
+}
+
+async function readText(files: ModelFiles, name: string, signal?: AbortSignal): Promise<string> {
   const source = await files.open(name);
   try {
-    if (source.size > MAX_JSON_BYTES) throw unreadable(name, `it has ${source.size} bytes`);
+    if (source.size > MAX_TEXT_BYTES) throw unreadable(name, `it has ${source.size} bytes`);
     const bytes = await source.read(0, source.size, signal);
     try {
-      return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+      return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     } catch (cause) {
-      throw unreadable(name, 'it is not JSON', cause);
+      throw unreadable(name, 'it is not UTF-8', cause);
     }
   } finally {
     await source.close();
@@ -121,7 +146,7 @@ async function readJson(files: ModelFiles, name: string, signal?: AbortSignal): 
 
 function unreadable(name: string, what: string, cause?: unknown): LoadError {
   return new LoadError({
-    code: name.startsWith('tokenizer') ? 'TOKENIZER_INVALID' : 'CONFIG_INVALID',
+    code: /^(tokenizer|chat_template)/.test(name) ? 'TOKENIZER_INVALID' : 'CONFIG_INVALID',
     message: `${name} can't be used: ${what}.`,
     fix: 'Download or convert the model again.',
     cause,
