@@ -13,6 +13,7 @@ void repack_q4(const struct repack_q4_args *a) {
   struct packed_geometry geo = packed_geometry(FORMAT_Q4, a->n, a->k, a->group);
   uint32_t words = a->k / 8, groups = a->k / a->group, per_group = a->group / 32;
   float factor = exp2i(a->shift);
+  uint32_t as_stored = a->dtype == 1 && a->shift == 0; /* finite f16 are kept bit for bit */
   packed_write_header(a->dst, FORMAT_Q4, a->n, a->k, a->group, a->shift);
   for (uint32_t r = 0; r < a->rows; r += 8) {
     uint8_t *out = packed_block(a->dst, &geo, (a->row0 + r) / 8);
@@ -36,6 +37,13 @@ void repack_q4(const struct repack_q4_args *a) {
           }
         }
       uint16_t *affine = (uint16_t *)out;
+      if (as_stored && here == 8) {
+        const uint16_t *scales = (const uint16_t *)a->scales + (size_t)r * groups + g;
+        const uint16_t *biases = (const uint16_t *)a->biases + (size_t)r * groups + g;
+        UNROLL for (uint32_t i = 0; i < 8; i++) affine[2 * i + 1] = scales[i * groups], affine[2 * i] = biases[i * groups];
+        out += 32;
+        continue;
+      }
       for (uint32_t i = 0; i < 8; i++) {
         size_t at = (size_t)(r + i) * groups + g;
         affine[2 * i + 1] = i < here ? f32_to_f16(load_dtype(a->scales, at, a->dtype) * factor) : 0;

@@ -18,7 +18,7 @@ export interface StoredWeight {
   readonly group: number;
   /**
    * Bytes of rows `[begin, end)`: `values` are little-endian `dtype` values (or the u32 code words of MLX's affine
-   * layout), `scales` and `biases` only for q8 and q4.
+   * layout), `scales` and `biases` only for q8 and q4. They are the caller's: it may hand them to another thread.
    */
   readRows(begin: number, end: number, signal?: AbortSignal): Promise<WeightRows>;
   /** For q8 and q4: scales of rows `[begin, end)`, then their biases, as stored. */

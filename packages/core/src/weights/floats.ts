@@ -61,12 +61,14 @@ export function assertFinite(bytes: Uint8Array, format: FloatFormat, name: strin
   const mask = format === 'f16' ? 0x7c00 : 0x7f80;
   // The sixteen bits that hold sign and exponent are the last two bytes of a little-endian value.
   for (let i = step - 2; i < bytes.length; i += step) {
-    if (((bytes[i] | (bytes[i + 1] << 8)) & mask) === mask) {
-      throw new LoadError({
-        code: 'WEIGHTS_NOT_FINITE',
-        message: `The tensor "${name}" holds a value that is not a finite number.`,
-        fix: 'Download or convert the model again; its weights are damaged.',
-      });
-    }
+    if (((bytes[i] | (bytes[i + 1] << 8)) & mask) === mask) throw notFinite(name);
   }
+}
+
+export function notFinite(name: string): LoadError {
+  return new LoadError({
+    code: 'WEIGHTS_NOT_FINITE',
+    message: `The tensor "${name}" holds a value that is not a finite number.`,
+    fix: 'Download or convert the model again; its weights are damaged.',
+  });
 }

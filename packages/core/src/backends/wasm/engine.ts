@@ -2,7 +2,8 @@
 import type { StoredDType, WeightFormat } from '../../backend/index.ts';
 import { DeviceError } from '../../errors/index.ts';
 import type { KvCacheRef, Program, WeightRef } from '../../ops/index.ts';
-import { assertFinite, toFloat32, type FloatFormat } from '../../weights/floats.ts';
+import { assertFinite, notFinite, toFloat32, type FloatFormat } from '../../weights/floats.ts';
+import { align } from './allocator.ts';
 import { encode, DTYPE_CODE, type Argument, type Step } from './commands.ts';
 import { Exchange, type Slot, type SlotViews } from './exchange.ts';
 import { PrivateMemory } from './memory.ts';
@@ -15,6 +16,7 @@ import { toHwi } from '../../backend/stored.ts';
 interface KernelExports extends Sizes {
   run(list: number, count: number): number;
   scales_shift(at: number, count: number, dtype: number): number;
+  all_finite(at: number, bytes: number, dtype: number): number;
   __heap_base: WebAssembly.Global;
 }
 
@@ -79,6 +81,7 @@ export class Engine {
   readonly #lists = new Map<number, List>();
   readonly #snapshots = new Map<number, Uint8Array[]>();
   #scratch = { at: 0, bytes: 0 };
+  #staging = { at: 0, bytes: 0 };
   #bytes = { weights: 0, cache: 0 };
   /** Weights whose rows are coming, by name. */
   readonly #pending = new Map<string, { message: WeightMessage; at: number; shift: number; n: number }>();
@@ -121,7 +124,8 @@ export class Engine {
     let shift = 0;
     if (range) {
       const count = range.length / (dtype === 'F32' ? 4 : 2);
-      shift = this.#staged(range, (staged) => this.#kernels.scales_shift(staged, count, DTYPE_CODE[dtype]));
+      const [scales] = this.#stage(range);
+      shift = this.#kernels.scales_shift(scales, count, DTYPE_CODE[dtype]);
     }
     this.#bytes.weights += bytes;
     this.#pending.set(ref.name, { message, at, shift, n });
@@ -134,33 +138,28 @@ export class Engine {
     const { message, at, shift, n } = pending;
     const { ref, format, dtype, group } = message;
     const name = ref.name;
+    const place = { dst: at, n, k: ref.k, row0: rows.row, rows: rows.rows, dtype: DTYPE_CODE[dtype] };
     if (rows.scales && rows.biases) {
-      assertFinite(rows.scales, formatOf(dtype), name);
-      assertFinite(rows.biases, formatOf(dtype), name);
-      const { scales, biases } = rows;
-      this.#staged(rows.values, (codes) =>
-        this.#staged(scales, (s) =>
-          this.#staged(biases, (b) => {
-            const kernel = format === 'q4' ? 'repack_q4' : 'repack_q8';
-            const source = { codes, scales: s, biases: b, dtype: DTYPE_CODE[dtype] };
-            const place = { dst: at, n, k: ref.k, group, row0: rows.row, rows: rows.rows, shift };
-            this.#execute({ kernel, args: { ...source, ...place } });
-          }),
-        ),
-      );
+      const [codes, scales, biases] = this.#stage(rows.values, rows.scales, rows.biases);
+      this.#assertFinite(scales, rows.scales.length, dtype, name);
+      this.#assertFinite(biases, rows.biases.length, dtype, name);
+      const kernel = format === 'q4' ? 'repack_q4' : 'repack_q8';
+      this.#execute({ kernel, args: { ...place, codes, scales, biases, group, shift } });
       return;
     }
-    assertFinite(rows.values, formatOf(dtype), name);
     if (ref.kind === 'vector') {
+      assertFinite(rows.values, formatOf(dtype), name);
       new Float32Array(this.#memory.buffer, at, ref.n).set(toFloat32(rows.values, formatOf(dtype)));
       return;
     }
     const values = ref.order === 'oihw' ? toHwi(rows.values, rows.rows, ref.kernel, dtype) : rows.values;
-    this.#staged(values, (x) => {
-      const kernel = format === 'f32' ? 'repack_f32' : 'repack_f16';
-      const shape = { n, k: ref.k, row0: rows.row, rows: rows.rows };
-      this.#execute({ kernel, args: { dst: at, x, dtype: DTYPE_CODE[dtype], ...shape } });
-    });
+    const [x] = this.#stage(values);
+    this.#assertFinite(x, values.length, dtype, name);
+    this.#execute({ kernel: format === 'f32' ? 'repack_f32' : 'repack_f16', args: { ...place, x } });
+  }
+
+  #assertFinite(at: number, bytes: number, dtype: StoredDType, name: string): void {
+    if (this.#kernels.all_finite(at, bytes, DTYPE_CODE[dtype]) === 0) throw notFinite(name);
   }
 
   endWeight(name: string): void {
@@ -168,6 +167,7 @@ export class Engine {
   }
 
   createCaches(caches: readonly KvCacheRef[]): void {
+    this.#endStaging();
     for (const ref of caches) {
       const { heads, bytes } = cachePart(ref, this.rank, this.threads, this.#kernels);
       const keys = this.#memory.alloc(bytes);
@@ -410,14 +410,24 @@ export class Engine {
     }
   }
 
-  #staged<T>(bytes: Uint8Array, use: (at: number) => T): T {
-    const at = this.#memory.alloc(bytes.length);
-    new Uint8Array(this.#memory.buffer, at, bytes.length).set(bytes);
-    try {
-      return use(at);
-    } finally {
-      this.#memory.free(at);
+  /** Copies stored bytes into one block that is used again and again: new pages cost more than the copy. */
+  #stage(...parts: readonly Uint8Array[]): number[] {
+    const bytes = parts.reduce((sum, part) => sum + align(part.length), 0);
+    if (bytes > this.#staging.bytes) {
+      this.#endStaging();
+      this.#staging = { at: this.#memory.alloc(bytes), bytes };
     }
+    let { at } = this.#staging;
+    return parts.map((part) => {
+      new Uint8Array(this.#memory.buffer, at, part.length).set(part);
+      at += align(part.length);
+      return at - align(part.length);
+    });
+  }
+
+  #endStaging(): void {
+    if (this.#staging.bytes > 0) this.#memory.free(this.#staging.at);
+    this.#staging = { at: 0, bytes: 0 };
   }
 }
 

@@ -9,6 +9,7 @@ import type {
   Reserved,
   RunOptions,
   StoredWeight,
+  WeightRows,
 } from '../../backend/index.ts';
 import { ArgumentError, DeviceError, settleAll, throwIfAborted } from '../../errors/index.ts';
 import type { Host } from '../../host.ts';
@@ -111,7 +112,7 @@ interface Compiled extends Executable {
 
 export class WasmBackend implements Backend {
   /** While one weight's last rows are repacked, the next ones are read. */
-  readonly loadsAtOnce = 3;
+  readonly loadsAtOnce = 2;
   readonly #host: Host;
   readonly #selection: Selection;
   readonly #options: WasmOptions;
@@ -305,13 +306,23 @@ export class WasmBackend implements Backend {
       // One chunk is repacked while the next is read.
       await sent;
       const message = { name: ref.name, row: row - begin, rows, ...stored };
-      sent = this.#pool.one(rank, { type: 'rows', rows: message });
+      sent = this.#pool.one(rank, { type: 'rows', rows: message }, buffersOf(stored));
       // Its failure is thrown by the next await; while the next chunk is read nobody listens yet.
       sent.catch(() => undefined);
     }
     await sent;
     await this.#pool.one(rank, { type: 'weight-end', name: ref.name });
   }
+}
+
+/** The buffers that hold stored rows and nothing else: a thread can have them, where a copy costs as much as the reading. */
+function buffersOf({ values, scales, biases }: WeightRows): ArrayBuffer[] {
+  const buffers = [values, scales, biases].flatMap((bytes) =>
+    bytes && bytes.buffer instanceof ArrayBuffer && bytes.length === bytes.buffer.byteLength
+      ? [bytes.buffer]
+      : [],
+  );
+  return [...new Set(buffers)];
 }
 
 function shorter(context: number, asked: number, needs: Needs, threads: number): Choice {

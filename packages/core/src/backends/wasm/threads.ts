@@ -22,13 +22,13 @@ export class ThreadPool {
     this.#ports = Array.from({ length: size }, (_, rank) => this.#start(host.spawnWorker(), rank));
   }
 
-  /** Asks one thread. */
-  one(rank: number, request: Request): Promise<unknown> {
+  /** Asks one thread; it gets the buffers of `transfer`, and nobody here has them any more. */
+  one(rank: number, request: Request, transfer: ArrayBuffer[] = []): Promise<unknown> {
     if (this.#failure) return Promise.reject(asError(this.#failure));
     const seq = this.#seq++;
     return new Promise((resolve, reject) => {
       this.#waiting[rank].set(seq, { resolve, reject });
-      this.#ports[rank].post({ ...request, seq });
+      this.#ports[rank].post({ ...request, seq }, transfer);
     });
   }
 
