@@ -1,5 +1,6 @@
 import type { ByteSource, ModelFiles } from '../../packages/core/src/host.ts';
-import { LoadError, LlavaSpError } from '../../packages/core/src/errors/index.ts';
+import { LoadError, type LlavaSpError } from '../../packages/core/src/errors/index.ts';
+import { isSdkError } from '../support/sdk_error.ts';
 
 /** One tensor to write: its bytes are zero unless given. */
 export interface Draft {
@@ -85,7 +86,7 @@ export async function failure(call: () => unknown): Promise<LlavaSpError> {
   try {
     await call();
   } catch (error) {
-    if (error instanceof LlavaSpError) return error;
+    if (isSdkError(error)) return error;
     throw error;
   }
   throw new Error('the call did not fail');
