@@ -61,6 +61,8 @@ def text_json(config: dict) -> dict[str, object]:
     """The decoder's fields as older versions of transformers wrote them (rope_theta, torch_dtype)."""
     text = dict(config["text_config"])
     del text["attention_bias"]
+    if isinstance(text["eos_token_id"], list):  # the others stand in generation_config.json
+        text["eos_token_id"] = text["eos_token_id"][0]
     return text | {"initializer_range": 0.02, "pad_token_id": 0, "pretraining_tp": 1, "rope_scaling": None, "use_cache": True}
 
 

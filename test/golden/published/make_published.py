@@ -255,7 +255,14 @@ def finish(name, config, language, truth, single, pixels, layout, prompt, questi
 
 
 def answer_text(config: dict, tokens: list[int]) -> str:
-    return tokenizer_of(config, text.sentencepiece_model()).decode(tokens, skip_special_tokens=True)
+    """SentencePiece's own text where it is SentencePiece's model: of bytes that are no UTF-8 it keeps what is. Space in
+    front of an answer is not part of it."""
+    pieces = text.sentencepiece_model()
+    if kind_of(config) == "vicuna":
+        answer = SentencePieceProcessor(model_proto=pieces).decode(tokens)
+    else:
+        answer = tokenizer_of(config, pieces).decode(tokens, skip_special_tokens=True)
+    return answer.lstrip(" \t\n\v\f\r")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ LLAMA = {
     "tie_word_embeddings": False, "attention_bias": False,
 }  # fmt: skip
 QWEN2 = LLAMA | {
-    "model_type": "qwen2", "vocab_size": 352, "bos_token_id": 320, "eos_token_id": 322, "num_key_value_heads": 1,
+    "model_type": "qwen2", "vocab_size": 352, "bos_token_id": 320, "eos_token_id": [322, 320], "num_key_value_heads": 1,
     "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": True, "attention_bias": True,
 }  # fmt: skip
 
