@@ -102,6 +102,8 @@ describe('a plan as a folder', () => {
       metadata: { total_size: number; sha256: Record<string, string> };
     };
     const found = await hashes(out);
+    for (const name of ['config.json', 'tokenizer.json'])
+      expect(index.metadata.sha256[name]).toBe(found[name]);
     let bytes = 0;
     for (const { file, size } of report.shards) {
       expect(index.metadata.sha256[file]).toBe(found[file]);

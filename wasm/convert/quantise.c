@@ -1,92 +1,152 @@
 /* Affine quantisation in MLX's layout: w = scale * code + bias for each group of a row, scale and bias in f16.
  *
- * Plain min/max spends the codes on the outliers of a group. Here several ranges are tried, each shrunk about its middle;
+ * Plain min/max spends the codes on the outliers of a group. Here several smaller ranges are tried, cut off above and below;
  * scale and bias are fitted to the codes of each by least squares, rounded to f16, the codes chosen anew for what is really
- * stored, and the squared error counted. The smallest wins; min/max is among them, so it is never worse. */
+ * stored, and the squared error counted. The smallest wins; min/max is among them, so it is never worse.
+ *
+ * Four groups go at once, one in each lane: sums need no folding, and the fits are as parallel as the codes. */
 #include "convert.h"
 
-/* Ranges relative to max - min. Eight bits gain little: the steps are small, and outliers cost few of them. */
-static const float shrink4[] = {1.0f, 0.95f, 0.9f, 0.85f, 0.8f, 0.74f};
-static const float shrink8[] = {1.0f, 0.99f};
+#define MAX_GROUP 128
 
+/* Ranges to try, relative to max - min: their size, and the share of what is cut off that is cut off below; the likeliest
+ * first. Eight bits gain little: the steps are small, and outliers cost few of them. */
+struct range {
+  float size, below;
+};
+static const struct range ranges4[] = {{0.96f, 0.2f}, {0.96f, 0.8f}, {0.92f, 0.5f}, {0.86f, 0.5f}, {0.91f, 0.0f}, {0.91f, 1.0f}};
+static const struct range ranges8[] = {{1.0f, 0.0f}, {0.99f, 0.5f}};
+
+/* Scales, biases and what their codes give, one group a lane. */
 struct fit {
-  float scale, bias; /* values of f16 */
-  float error;
-  double next_scale, next_sum_q; /* the least-squares scale of these codes, and their sum */
+  v128_t scale, bias, error; /* scale and bias are values of f16 */
+  v128_t next_scale, mean_code; /* the least-squares scale of these codes, and their mean less `middle` */
 };
 
-/* The codes of (scale, bias) on n values: their error, and what the next least-squares fit needs. */
-INLINE void measure(const float *x, uint32_t n, float levels, double sum_x, struct fit *f) {
-  const float inverse = f->scale > 0 ? 1 / f->scale : 0;
-  const v128_t scale = wasm_f32x4_splat(f->scale), bias = wasm_f32x4_splat(f->bias), inv = wasm_f32x4_splat(inverse);
-  const v128_t zero = wasm_f32x4_const_splat(0), most = wasm_f32x4_splat(levels);
-  v128_t error = zero, q1 = zero, q2 = zero, qx = zero;
-  for (uint32_t i = 0; i < n; i += 4) {
-    v128_t v = wasm_v128_load(x + i);
-    v128_t q = wasm_f32x4_nearest(wasm_f32x4_mul(wasm_f32x4_sub(v, bias), inv));
-    q = wasm_f32x4_pmin(wasm_f32x4_pmax(q, zero), most);
-    v128_t d = wasm_f32x4_sub(wasm_f32x4_add(wasm_f32x4_mul(scale, q), bias), v);
-    error = wasm_f32x4_add(error, wasm_f32x4_mul(d, d));
-    q1 = wasm_f32x4_add(q1, q);
-    q2 = wasm_f32x4_add(q2, wasm_f32x4_mul(q, q));
-    qx = wasm_f32x4_add(qx, wasm_f32x4_mul(q, v));
-  }
-  f->error = sum4(error);
-  double s1 = sum4(q1), det = n * (double)sum4(q2) - s1 * s1;
-  f->next_sum_q = s1;
-  f->next_scale = det > 0 ? (n * (double)sum4(qx) - s1 * sum_x) / det : 0;
+struct groups {
+  const v128_t *x; /* [n], transposed */
+  uint32_t n;
+  v128_t levels, middle; /* largest code, and half of it: codes are summed from there, which cancels less */
+  v128_t mean; /* of x */
+};
+
+#define MUL wasm_f32x4_mul
+#define ADD wasm_f32x4_add
+#define SUB wasm_f32x4_sub
+#define SPLAT wasm_f32x4_splat
+
+/* To the nearest value of f16, while it is one: 11 bits by Veltkamp's splitting, and below 2^-14 multiples of 2^-24. */
+INLINE v128_t round_f16(v128_t x) {
+  v128_t c = MUL(x, SPLAT(0x2001p0f)), normal = SUB(c, SUB(c, x));
+  v128_t magic = SPLAT(0.75f), tiny = SUB(ADD(x, magic), magic);
+  return wasm_v128_bitselect(tiny, normal, wasm_f32x4_lt(wasm_f32x4_abs(x), SPLAT(0x1p-14f)));
 }
 
-INLINE float round_f16(float f) { return f16_to_f32(f32_to_f16(f)); }
+INLINE v128_t reciprocal(v128_t scale) {
+  v128_t positive = wasm_f32x4_gt(scale, SPLAT(0));
+  return wasm_v128_and(wasm_f32x4_div(SPLAT(1), scale), positive);
+}
 
-/* The scale and bias of one group. */
-static struct fit choose(const float *x, uint32_t n, uint32_t bits, uint32_t tries) {
-  v128_t low = wasm_v128_load(x), high = low, total = low;
-  for (uint32_t i = 4; i < n; i += 4) {
-    v128_t v = wasm_v128_load(x + i);
-    low = wasm_f32x4_pmin(low, v);
-    high = wasm_f32x4_pmax(high, v);
-    total = wasm_f32x4_add(total, v);
-  }
-  float min = wasm_f32x4_extract_lane(low, 0), max = wasm_f32x4_extract_lane(high, 0);
-  float edges[3][2] = {{wasm_f32x4_extract_lane(low, 1), wasm_f32x4_extract_lane(high, 1)},
-                       {wasm_f32x4_extract_lane(low, 2), wasm_f32x4_extract_lane(high, 2)},
-                       {wasm_f32x4_extract_lane(low, 3), wasm_f32x4_extract_lane(high, 3)}};
-  for (int i = 0; i < 3; i++) {
-    if (edges[i][0] < min) min = edges[i][0];
-    if (edges[i][1] > max) max = edges[i][1];
-  }
-  const float levels = (float)((1 << bits) - 1), range = max - min, middle = min + 0.5f * range;
-  const double sum_x = sum4(total);
-  const float *shrink = bits == 4 ? shrink4 : shrink8;
-  const uint32_t all = bits == 4 ? sizeof shrink4 / 4 : sizeof shrink8 / 4;
-  if (tries > all) tries = all;
+INLINE v128_t code_of(v128_t v, v128_t inverse, v128_t bias, v128_t levels) {
+  v128_t q = wasm_f32x4_nearest(MUL(SUB(v, bias), inverse));
+  return wasm_f32x4_pmin(wasm_f32x4_pmax(q, SPLAT(0)), levels);
+}
 
-  struct fit best = {round_f16(range / levels), round_f16(min), 0, 0, 0};
-  measure(x, n, levels, sum_x, &best);
-  if (tries == 0) return best;
-  for (uint32_t t = 0; t < tries; t++) {
-    struct fit f = {0};
-    if (t == 0) f = best;
-    else {
-      f.scale = shrink[t] * range / levels;
-      f.bias = middle - 0.5f * shrink[t] * range;
-      measure(x, n, levels, sum_x, &f);
+/* What `measure` is asked for. */
+enum { ERROR = 1, SUMS = 2 };
+
+/* The codes of (scale, bias): their error, and what the next least-squares fit needs. */
+INLINE void measure(const struct groups *g, struct fit *f, const int what) {
+  const v128_t scale = f->scale, bias = f->bias, inverse = reciprocal(scale), levels = g->levels, middle = g->middle;
+  const v128_t mean = g->mean;
+  v128_t error = SPLAT(0), q1 = error, q2 = error, qx = error;
+  for (uint32_t i = 0; i < g->n; i++) {
+    v128_t v = g->x[i], q = code_of(v, inverse, bias, levels);
+    if (what & ERROR) {
+      v128_t d = SUB(ADD(MUL(scale, q), bias), v);
+      error = ADD(error, MUL(d, d));
     }
-    /* The bias is fitted to the scale as it is stored. */
-    f.scale = round_f16((float)f.next_scale);
-    f.bias = round_f16((float)((sum_x - f.scale * f.next_sum_q) / n));
-    measure(x, n, levels, sum_x, &f);
-    if (f.error < best.error) best = f;
+    if (what & SUMS) {
+      q = SUB(q, middle);
+      q1 = ADD(q1, q);
+      q2 = ADD(q2, MUL(q, q));
+      qx = ADD(qx, MUL(q, SUB(v, mean)));
+    }
   }
-  for (int again = 0; again < 2; again++) {
-    struct fit f = {round_f16((float)best.next_scale), 0, 0, 0, 0};
-    f.bias = round_f16((float)((sum_x - f.scale * best.next_sum_q) / n));
-    measure(x, n, levels, sum_x, &f);
-    if (!(f.error < best.error)) break;
-    best = f;
+  f->error = error;
+  if (!(what & SUMS)) return;
+  const v128_t count = SPLAT((float)g->n), spread = SUB(MUL(count, q2), MUL(q1, q1));
+  f->mean_code = wasm_f32x4_div(q1, count);
+  /* sum of q * (x - mean) is what the covariance needs, as (x - mean) sums to nothing */
+  f->next_scale = wasm_v128_and(wasm_f32x4_div(MUL(count, qx), spread), wasm_f32x4_gt(spread, SPLAT(0)));
+}
+
+INLINE struct fit better(struct fit a, struct fit b) {
+  v128_t second = wasm_f32x4_lt(b.error, a.error);
+  struct fit f;
+#define PICK(field) f.field = wasm_v128_bitselect(b.field, a.field, second)
+  PICK(scale);
+  PICK(bias);
+  PICK(error);
+  PICK(next_scale);
+  PICK(mean_code);
+#undef PICK
+  return f;
+}
+
+/* The least-squares fit of the codes of f; the bias is fitted to the scale as it is stored. */
+INLINE struct fit refit(const struct groups *g, struct fit f, const int what) {
+  f.scale = round_f16(f.next_scale);
+  f.bias = round_f16(SUB(g->mean, MUL(f.scale, ADD(f.mean_code, g->middle))));
+  measure(g, &f, what);
+  return f;
+}
+
+/* The scales and biases of four groups. */
+static struct fit choose(struct groups *g, uint32_t bits, uint32_t tries) {
+  v128_t low = g->x[0], high = low, sum = SPLAT(0);
+  for (uint32_t i = 0; i < g->n; i++) {
+    low = wasm_f32x4_pmin(low, g->x[i]);
+    high = wasm_f32x4_pmax(high, g->x[i]);
+    sum = ADD(sum, g->x[i]);
   }
-  return best;
+  g->mean = wasm_f32x4_div(sum, SPLAT((float)g->n));
+  const v128_t range = SUB(high, low);
+  const v128_t step = wasm_f32x4_div(range, g->levels);
+
+  struct fit best = {.scale = round_f16(step), .bias = round_f16(low)};
+  /* f16 has no step so small: the next larger one covers the range, the nearest may not. */
+  v128_t short_by = wasm_v128_and(SPLAT(0x1p-24f), wasm_f32x4_lt(best.scale, step));
+  v128_t coarse = wasm_f32x4_lt(step, SPLAT(0x1p-14f));
+  best.scale = ADD(best.scale, wasm_v128_and(short_by, coarse));
+  measure(g, &best, ERROR | SUMS);
+
+  const struct range *ranges = bits == 4 ? ranges4 : ranges8;
+  const uint32_t all = (bits == 4 ? sizeof ranges4 : sizeof ranges8) / sizeof *ranges;
+  for (uint32_t t = 0; t < tries && t < all; t++) {
+    struct fit f = best;
+    if (ranges[t].size != 1) {
+      f.scale = MUL(step, SPLAT(ranges[t].size));
+      f.bias = ADD(low, MUL(range, SPLAT((1 - ranges[t].size) * ranges[t].below)));
+      measure(g, &f, SUMS);
+    }
+    best = better(best, refit(g, f, ERROR | SUMS));
+  }
+  return tries == 0 ? best : better(best, refit(g, best, ERROR));
+}
+
+/* Four groups of n values, lane by lane, from rows of floats. */
+INLINE void transpose(const float *const from[4], v128_t *to, uint32_t n) {
+  for (uint32_t i = 0; i < n; i += 4) {
+    v128_t a = wasm_v128_load(from[0] + i), b = wasm_v128_load(from[1] + i);
+    v128_t c = wasm_v128_load(from[2] + i), d = wasm_v128_load(from[3] + i);
+    v128_t ab = wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), cd = wasm_i32x4_shuffle(c, d, 0, 4, 1, 5);
+    v128_t ef = wasm_i32x4_shuffle(a, b, 2, 6, 3, 7), gh = wasm_i32x4_shuffle(c, d, 2, 6, 3, 7);
+    to[i] = wasm_i32x4_shuffle(ab, cd, 0, 1, 4, 5);
+    to[i + 1] = wasm_i32x4_shuffle(ab, cd, 2, 3, 6, 7);
+    to[i + 2] = wasm_i32x4_shuffle(ef, gh, 0, 1, 4, 5);
+    to[i + 3] = wasm_i32x4_shuffle(ef, gh, 2, 3, 6, 7);
+  }
 }
 
 /* Rows of `cols` floats, `stride` apart, to codes [rows, cols * bits / 32] (u32, lowest bits first), scales and biases
@@ -94,35 +154,48 @@ static struct fit choose(const float *x, uint32_t n, uint32_t bits, uint32_t tri
 EXPORT(quantise)
 void quantise(const float *w, uint32_t rows, uint32_t cols, uint32_t stride, uint32_t group, uint32_t bits, uint32_t tries,
               uint32_t *codes, uint16_t *scales, uint16_t *biases, struct stats *stats) {
-  const float levels = (float)((1 << bits) - 1);
-  const uint32_t lanes = 32 / bits;
+  static v128_t lanes[MAX_GROUP];
+  const uint32_t a_row = cols / group, total = rows * a_row, a_word = 32 / bits, words = group / a_word;
+  const float top = (float)((1 << bits) - 1);
   double error = 0, norm = 0;
-  for (uint32_t row = 0; row < rows; row++) {
-    for (uint32_t at = 0; at < cols; at += group) {
-      const float *x = w + (uint64_t)row * stride + at;
-      const struct fit f = choose(x, group, bits, tries);
-      v128_t squares = wasm_f32x4_const_splat(0);
-      const v128_t zero = squares, most = wasm_f32x4_splat(levels), bias = wasm_f32x4_splat(f.bias);
-      const v128_t inverse = wasm_f32x4_splat(f.scale > 0 ? 1 / f.scale : 0);
-      for (uint32_t i = 0; i < group; i += lanes) {
-        uint32_t word = 0;
-        for (uint32_t j = 0; j < lanes; j += 4) {
-          v128_t v = wasm_v128_load(x + i + j);
-          v128_t q = wasm_f32x4_nearest(wasm_f32x4_mul(wasm_f32x4_sub(v, bias), inverse));
-          q = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_pmin(wasm_f32x4_pmax(q, zero), most));
-          squares = wasm_f32x4_add(squares, wasm_f32x4_mul(v, v));
-          uint32_t four = wasm_u32x4_extract_lane(q, 0) | wasm_u32x4_extract_lane(q, 1) << bits |
-                          wasm_u32x4_extract_lane(q, 2) << (2 * bits) | wasm_u32x4_extract_lane(q, 3) << (3 * bits);
-          word |= four << (j * bits);
-        }
-        *codes++ = word;
+  for (uint32_t first = 0; first < total; first += 4) {
+    const float *from[4];
+    for (uint32_t i = 0; i < 4; i++) {
+      /* The last lanes may repeat the last group. */
+      uint32_t at = first + i < total ? first + i : total - 1;
+      from[i] = w + (uint64_t)(at / a_row) * stride + (uint64_t)(at % a_row) * group;
+    }
+    transpose(from, lanes, group);
+    struct groups g = {lanes, group, SPLAT(top), SPLAT(0.5f * top), SPLAT(0)};
+    const struct fit f = choose(&g, bits, tries);
+
+    const v128_t inverse = reciprocal(f.scale);
+    v128_t squares = SPLAT(0);
+    for (uint32_t i = 0, at = 0; at < words; at++) {
+      v128_t word = wasm_i32x4_const_splat(0);
+      for (uint32_t j = 0; j < a_word; j++, i++) {
+        squares = ADD(squares, MUL(lanes[i], lanes[i]));
+        v128_t q = wasm_i32x4_trunc_sat_f32x4(code_of(lanes[i], inverse, f.bias, g.levels));
+        word = wasm_v128_or(word, wasm_i32x4_shl(q, j * bits));
       }
-      uint16_t scale16 = f32_to_f16(f.scale), bias16 = f32_to_f16(f.bias);
-      if ((scale16 & 0x7c00) == 0x7c00 || (bias16 & 0x7c00) == 0x7c00) stats->overflow++;
-      *scales++ = scale16;
-      *biases++ = bias16;
-      error += f.error;
-      norm += sum4(squares);
+      uint32_t *to = codes + (uint64_t)first * words + at;
+      to[0] = wasm_u32x4_extract_lane(word, 0);
+      if (first + 1 < total) to[words] = wasm_u32x4_extract_lane(word, 1);
+      if (first + 2 < total) to[2 * words] = wasm_u32x4_extract_lane(word, 2);
+      if (first + 3 < total) to[3 * words] = wasm_u32x4_extract_lane(word, 3);
+    }
+    float found[4][4];
+    wasm_v128_store(found[0], f.scale);
+    wasm_v128_store(found[1], f.bias);
+    wasm_v128_store(found[2], f.error);
+    wasm_v128_store(found[3], squares);
+    for (uint32_t i = 0; i < 4 && first + i < total; i++) {
+      uint16_t scale = f32_to_f16(found[0][i]), bias = f32_to_f16(found[1][i]);
+      if ((scale & 0x7c00) == 0x7c00 || (bias & 0x7c00) == 0x7c00) stats->overflow++;
+      scales[first + i] = scale;
+      biases[first + i] = bias;
+      error += found[2][i];
+      norm += found[3][i];
     }
   }
   stats->error += error;

@@ -73,23 +73,35 @@ export async function writePlan(plan: Plan, options: WriteOptions): Promise<Conv
     }
     const report = makeReport(plan, quantisation, placed, shards, state);
     const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
-    await writeWhole(out, 'tokenizer.json', JSON.stringify(tokenizer.tokenizer));
-    await writeWhole(out, 'tokenizer_config.json', json(tokenizer.config));
-    await writeWhole(out, 'preprocessor_config.json', json(plan.preprocessor));
-    await writeWhole(out, 'generation_config.json', json(plan.generation));
+    const small = {
+      'config.json': json(config),
+      'preprocessor_config.json': json(plan.preprocessor),
+      'generation_config.json': json(plan.generation),
+      'tokenizer.json': JSON.stringify(tokenizer.tokenizer),
+      'tokenizer_config.json': json(tokenizer.config),
+    };
+    for (const [name, text] of Object.entries(small)) await writeWhole(out, name, text);
     await writeWhole(out, 'README.md', modelCard(plan, report, version));
-    await writeWhole(out, 'model.safetensors.index.json', json(index(report, shards)));
-    await writeWhole(out, 'config.json', json(config));
+    // Last: a folder with an index is complete.
+    await writeWhole(out, 'model.safetensors.index.json', json(index(report, shards, small)));
     await removeState(out);
     return { out, ...report, inputBytes: total, seconds: (performance.now() - start) / 1000 };
   });
 }
 
-function index(report: Pick<ConversionReport, 'shards' | 'total'>, shards: readonly Shard[]): object {
+/** The index, with the SHA-256 of every file that a model is loaded from. */
+function index(
+  report: Pick<ConversionReport, 'shards' | 'total'>,
+  shards: readonly Shard[],
+  small: Readonly<Record<string, string>>,
+): object {
   const names = shards.flatMap(({ file, tensors }) =>
     tensors.flatMap(({ outputs }) => outputs.map(({ name }) => [name, file] as const)),
   );
-  const sha256 = Object.fromEntries(report.shards.map((shard) => [shard.file, shard.sha256]));
+  const sha256 = Object.fromEntries([
+    ...Object.entries(small).map(([name, text]) => [name, createHash('sha256').update(text).digest('hex')]),
+    ...report.shards.map((shard) => [shard.file, shard.sha256]),
+  ]) as Record<string, string>;
   return { metadata: { total_size: report.total.bytes, sha256 }, weight_map: Object.fromEntries(names) };
 }
 
