@@ -1,5 +1,5 @@
 /** What the configurations of published folders say, in the one form that the device's `config.json` has. */
-import { UnsupportedError, type ModelFiles } from '@llava-sp/core';
+import { LoadError, UnsupportedError, type ModelFiles } from '@llava-sp/core';
 import {
   Fields,
   llavaTower,
@@ -89,7 +89,16 @@ function visionOf(config: Fields, dialect: Dialect, tower: Json | null): Json {
   if (tower) return record(Fields.of(tower, file), 'vision_config', tower);
   if (config.has('vision_config')) return record(config, 'vision_config');
   if (dialect === 'llava-hf' || dialect === 'llava-next') return llavaTower;
-  throw config.error('vision_config', "there, or the vision tower's folder passed as well");
+  throw noTower(config.raw('mm_vision_tower'));
+}
+
+function noTower(name: unknown): LoadError {
+  const which = typeof name === 'string' ? ` (${name.slice(0, 200)})` : '';
+  return new LoadError({
+    code: 'MODEL_FILE_MISSING',
+    message: `The checkpoint does not describe its vision tower${which}.`,
+    fix: 'Pass the folder of the vision tower as well (visionTower, or --vision-tower).',
+  });
 }
 
 /** The object under `key`; `absent` where there is none. */
