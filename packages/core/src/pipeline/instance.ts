@@ -38,7 +38,6 @@ export class Instance {
   readonly executables: Executables;
   /** The model's, with the context that this backend has room for. */
   readonly config: ModelConfig;
-  readonly #config: ModelConfig;
   /** The prompt's tokens before the image; the same for every question. */
   readonly #before: Uint32Array;
   /** Tokens after the image in the shortest question. */
@@ -50,9 +49,8 @@ export class Instance {
   /** @param backend with the weights loaded and the cache created. */
   constructor(backend: Backend, parts: PromptParts) {
     this.backend = backend;
-    this.#config = parts.config;
-    this.executables = new Executables(backend, parts.config);
     this.config = parts.config;
+    this.executables = new Executables(backend, parts.config);
     const { before, after } = promptOf(parts, '?');
     this.#before = Uint32Array.from(before);
     this.#shortest = Math.min(after.length, CHUNK);
@@ -61,7 +59,7 @@ export class Instance {
   /** Compiles what a first question needs; `onCompiled` gets the programs done and their number. */
   async warmUp(onCompiled: (done: number, total: number) => void): Promise<void> {
     const { executables } = this;
-    const config = this.#config;
+    const config = this.config;
     const picture = config.tiling
       ? [() => executables.place(0), () => executables.visual(visualRows(config))]
       : [() => executables.prefix(this.#before.length)];
@@ -90,7 +88,7 @@ export class Instance {
     const prefix = await executables.prefix(this.#before.length);
     await this.#setAside();
     const start = performance.now();
-    const [attention] = await backend.run(vision, { inputs: visionInputs(this.#config, pixels), signal });
+    const [attention] = await backend.run(vision, { inputs: visionInputs(this.config, pixels), signal });
     // Copied: the backend uses the array again.
     const kept = attention?.slice() ?? null;
     const seen = performance.now();
@@ -106,10 +104,10 @@ export class Instance {
     const start = performance.now();
     const maps: Float32Array[] = [];
     for (const [tile, pixels] of inputs.entries()) {
-      const [map] = await backend.run(vision, { inputs: visionInputs(this.#config, pixels), signal });
+      const [map] = await backend.run(vision, { inputs: visionInputs(this.config, pixels), signal });
       if (map) maps.push(map.slice());
       const place = await executables.place(tile);
-      await backend.run(place, { inputs: placeInputs(this.#config, tile), signal });
+      await backend.run(place, { inputs: placeInputs(this.config, tile), signal });
     }
     const seen = performance.now();
     let pos = 0;
@@ -117,7 +115,7 @@ export class Instance {
       await backend.run(await executables.tokens(ids.length), { inputs: { ids }, pos, signal });
       pos += ids.length;
     }
-    for (const part of chunksOf(order, visualRows(this.#config))) {
+    for (const part of chunksOf(order, visualRows(this.config))) {
       await backend.run(await executables.visual(part.length), { inputs: { order: part }, pos, signal });
       pos += part.length;
     }
