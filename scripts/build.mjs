@@ -3,6 +3,6 @@ import { run } from './run.mjs';
 
 await run('node', ['packages/core/scripts/gen-kernels.mjs']);
 await run('node', ['packages/core/scripts/gen-wgsl.mjs']);
-for (const name of ['core', 'node', 'deno', 'convert', 'llava-sp']) {
+for (const name of ['core', 'node', 'deno', 'browser', 'convert', 'llava-sp']) {
   await run('tsup', ['--silent'], { cwd: `packages/${name}` });
 }

@@ -71,7 +71,7 @@ async function run(seed: number): Promise<string> {
   const rate = random.uniform() * 0.7;
   const changesAt = random.uniform() < 0.2 ? random.below(14) : Infinity;
   let answers = 0;
-  let changed: Promise<void> | null = null;
+  let changed = Promise.resolve();
   faultOf.set(name, ({ path }) => {
     if (answers++ === changesAt) changed = writeFolder(served, versions[1]);
     // What nobody gives a hash of can't be told from another file that is as good.

@@ -32,12 +32,14 @@ export interface Chromium {
  */
 export async function openChromium(module: URL): Promise<Chromium> {
   const worker = new URL('./browser_worker.ts', import.meta.url);
+  const storeWorker = new URL('../../packages/browser/src/store_worker.ts', import.meta.url);
   const server = await serve({
     '/page.html': '<!doctype html><script type="module" src="/page.js"></script>',
     // `globalThis.run(input)` calls the module's default export and gives its result as JSON.
     '/page.js': await bundle(`import run from ${JSON.stringify(fileURLToPath(module))};
       globalThis.run = async (input) => JSON.stringify((await run(input)) ?? null);`),
     '/worker.js': await bundle(`import ${JSON.stringify(fileURLToPath(worker))};`),
+    '/store_worker.js': await bundle(`import ${JSON.stringify(fileURLToPath(storeWorker))};`),
   });
   let browser: Browser | undefined;
   try {
@@ -109,6 +111,8 @@ async function bundle(entry: string): Promise<string> {
     write: false,
     sourcemap: 'inline',
     logLevel: 'silent',
+    // The sources, as the tests import them: an error must not have two classes.
+    alias: { '@llava-sp/core': join(root, 'packages/core/src/index.ts') },
     // The image codecs' emscripten code asks for these in Node alone.
     external: ['module', 'fs', 'path', 'url', 'node:*'],
   });

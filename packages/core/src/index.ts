@@ -25,7 +25,7 @@ export { isRemote, type FileSource, type HubSource, type ModelSource } from './d
 export type { DownloadOptions } from './download/options.ts';
 export { createCache, type CachedModel, type ModelCache } from './download/cache.ts';
 export { sourceOf as blobSource } from './download/blobs.ts';
-export { folderStore, type Disk, type DiskFile } from './download/folder_store.ts';
+export { cacheError, folderStore, type Disk, type DiskFile } from './download/folder_store.ts';
 export { createImageDecoder, type ImageDecoder, type LoadWasm } from './image/decode.ts';
 export { checkImageBytes, collectImage, fetchImage, imageFileError } from './image/read.ts';
 export type { RawImage } from './image/pixels.ts';

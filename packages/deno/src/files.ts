@@ -14,7 +14,7 @@ export async function openFolder(source: string | URL): Promise<ModelFiles> {
   return {
     location: shown(folder),
     has: async (name) => (await statOf(inside(folder, name)))?.isFile ?? false,
-    open: (name) => openFile(folder, name),
+    open: (name) => openPath(inside(folder, name), `The model folder ${shown(folder)} lacks ${name}.`),
   };
 }
 
@@ -22,11 +22,11 @@ export async function openFolder(source: string | URL): Promise<ModelFiles> {
 export function toPath(source: string | URL): string | URL {
   const text = String(source);
   if (text.startsWith('file:')) return fileUrl(text);
-  if (/^https?:/i.test(text)) {
+  if (source instanceof URL) {
     throw new UnsupportedError({
       code: 'SOURCE_UNSUPPORTED',
-      message: `Models can't be loaded from an address yet: ${text.slice(0, 200)}.`,
-      fix: 'Download the folder and pass its path.',
+      message: `Models can't be loaded from ${source.protocol} addresses.`,
+      fix: 'Pass a path, or a file, http or https URL.',
     });
   }
   return text;
@@ -69,8 +69,11 @@ async function statOf(path: string | URL): Promise<Deno.FileInfo | null> {
   }
 }
 
-async function openFile(folder: string | URL, name: string): Promise<ByteSource> {
-  const path = inside(folder, name);
+/** @param absent says that there is no such file. */
+export async function openPath(
+  path: string | URL,
+  absent = `There is no file ${shown(path)}.`,
+): Promise<ByteSource> {
   let file: Deno.FsFile;
   try {
     file = await Deno.open(path);
@@ -79,9 +82,7 @@ async function openFile(folder: string | URL, name: string): Promise<ByteSource>
     const missing = cause instanceof Deno.errors.NotFound;
     throw new LoadError({
       code: missing ? 'MODEL_FILE_MISSING' : 'FILE_UNREADABLE',
-      message: missing
-        ? `The model folder ${shown(folder)} lacks ${name}.`
-        : `${shown(path)} can't be opened.`,
+      message: missing ? absent : `${shown(path)} can't be opened.`,
       fix: missing ? 'Download or convert the model again.' : 'Check the permissions of the file.',
       cause,
     });

@@ -5,13 +5,16 @@ import {
   createImageDecoder,
   fetchImage,
   imageFileError,
+  isRemote,
   LlavaSpError,
+  openRemote,
   UnsupportedError,
   type Host,
   type WorkerPort,
 } from '@llava-sp/core';
 import { notPermitted, openFolder, toPath } from './files.ts';
 import { localSettings } from './settings.ts';
+import { denoStore, environment } from './store.ts';
 
 const decode = createImageDecoder(async (specifier) => WebAssembly.compile(await readPackaged(specifier)));
 
@@ -20,13 +23,16 @@ export const denoHost: Host = {
   name: 'deno',
   hardwareConcurrency: navigator.hardwareConcurrency,
   sharedMemory: true,
-  openModel: (source) => openFolder(source),
+  openModel: async (source, signal) =>
+    isRemote(source) ? openRemote(denoHost, source, { signal }) : openFolder(source),
   readImage,
   decodeImage: (bytes, signal) => decode(bytes, { signal }),
   readKernels: (file) => readPackaged(`@llava-sp/core/wasm/${file}`),
   spawnWorker,
   openGpu,
   settings: localSettings,
+  store: denoStore,
+  environment,
 };
 
 /** A file of an installed npm package. */

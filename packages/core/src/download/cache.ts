@@ -58,7 +58,10 @@ export function createCache(store: ModelStore): ModelCache {
     }
   };
   return {
-    location: store.location,
+    // Asked when it is: a runtime may not be allowed to tell.
+    get location() {
+      return store.location;
+    },
     list,
     size: async () => (await list()).reduce((sum, { bytes }) => sum + bytes, 0),
     async delete(name) {

@@ -140,12 +140,12 @@ function isOther(known: PartialFile, wanted: PartialFile): boolean {
 
 async function rehash(session: Session, partial: string, update: (bytes: Uint8Array) => void): Promise<void> {
   const { store, folder } = session.entry;
-  const size = (await store.list(folder)).get(partial) ?? 0;
-  if (size === 0) return;
+  // Noted before its first byte came, it may not be there.
+  if (!(await store.list(folder)).has(partial)) return;
   const source = await store.open(folder, partial);
   try {
-    for (let at = 0; at < size; at += REHASH_BYTES) {
-      update(await source.read(at, Math.min(at + REHASH_BYTES, size), session.signal));
+    for (let at = 0; at < source.size; at += REHASH_BYTES) {
+      update(await source.read(at, Math.min(at + REHASH_BYTES, source.size), session.signal));
     }
   } finally {
     await source.close();
@@ -237,12 +237,12 @@ async function acceptRange(
 }
 
 /** Whether a reply to a range is of another file than what is here. Copies of one file may have several ETags. */
-function isChanged({ state }: Transfer, reply: Reply): boolean {
+function isChanged({ state, session }: Transfer, reply: Reply): boolean {
   const total = rangeOf(reply.response.headers)?.total ?? null;
   if (total !== null && state.size !== null && total !== state.size) return true;
   if (state.sha256 !== null) return false;
   if (reply.etag !== null && state.etag !== null) return reply.etag !== state.etag;
-  return state.commit === null || state.commit !== (reply.commit ?? state.commit);
+  return state.commit === null || state.commit !== session.commit;
 }
 
 async function receive(
@@ -292,13 +292,11 @@ async function faultOf(
   sha256: string,
   wanted: string | null,
 ): Promise<string | null> {
-  const partial = partialOf(file);
-  const there = (await store.list(folder)).get(partial);
-  if (there !== size) return `${there ?? 0} of its ${size} bytes were kept`;
-  if (wanted !== null) return sha256 === wanted ? null : `its SHA-256 is ${sha256} and not ${wanted}`;
-  const source = await store.open(folder, partial);
+  const source = await store.open(folder, partialOf(file));
   try {
-    return await structuralFault(source, file, signal);
+    if (source.size !== size) return `${source.size} of its ${size} bytes were kept`;
+    if (wanted === null) return await structuralFault(source, file, signal);
+    return sha256 === wanted ? null : `its SHA-256 is ${sha256} and not ${wanted}`;
   } finally {
     await source.close();
   }

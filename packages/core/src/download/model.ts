@@ -21,7 +21,6 @@ type Place = Pick<Host, 'store' | 'environment'>;
 
 /** What every model folder has: they are small, and the first of them says whether there is a model at all. */
 const REQUIRED = ['config.json', 'preprocessor_config.json', 'tokenizer.json', 'tokenizer_config.json'];
-const OPTIONAL = ['generation_config.json'];
 const INDEX = 'model.safetensors.index.json';
 const SINGLE = 'model.safetensors';
 
@@ -119,13 +118,14 @@ async function withSession<T>(
   const request = createRequest(remote, token);
   throwIfAborted(signal);
   const release = await entry.store.lock(entry.folder, { signal });
+  const meter = new Meter((progress) => onProgress?.(progress));
   try {
-    const meter = new Meter((progress) => onProgress?.(progress));
     const { commit } = remote;
     const record = await entry.pending();
     const state = { entry, ask: request, limits, meter, record, commit, saving: Promise.resolve() };
     return await work(new Session(state, signal));
   } finally {
+    meter.stop();
     await release?.();
   }
 }
@@ -143,16 +143,15 @@ async function downloadAll(
   } catch (error) {
     throw isMissing(error) ? notFound(remote, error) : error;
   }
-  const optional = new Set<string>();
-  const small = [...others, ...OPTIONAL, INDEX];
-  await inParallel(session, small, async (part, file) => {
+  let indexed = false;
+  await inParallel(session, [...others, INDEX], async (part, file) => {
     // All else is checked against the index: after a failure it comes anew, for it may be what was wrong.
     if (file === INDEX && whole === null) await session.forget(file);
     if (others.includes(file)) await fetchOne(part, file);
-    else if (await fetchAny(part, file)) optional.add(file);
+    else indexed = await fetchAny(part, file);
   });
-  const { shards, hashes, size } = optional.has(INDEX) ? await readIndex(session) : SINGLE_SHARD;
-  const changed = [...REQUIRED, ...OPTIONAL].filter((file) => {
+  const { shards, hashes, size } = indexed ? await readIndex(session) : SINGLE_SHARD;
+  const changed = REQUIRED.filter((file) => {
     const kept = session.kept(file);
     return kept && hashes.has(file) && kept.sha256 !== hashes.get(file);
   });
@@ -166,7 +165,7 @@ async function downloadAll(
   await inParallel(session, [...missing], (part, [file, expected]) => fetchFile(part, file, expected));
   meter.end();
 
-  const names = [...REQUIRED, ...optional, ...shards];
+  const names = [...REQUIRED, ...(indexed ? [INDEX] : []), ...shards];
   const files = Object.fromEntries(
     names.map((file) => {
       const kept = session.kept(file);
@@ -295,13 +294,13 @@ async function inParallel<T extends string | readonly unknown[]>(
   const failing = new AbortController();
   const outer = session.signal;
   const part = session.until(AbortSignal.any([outer, failing.signal]));
-  let failure: unknown;
+  const failures: Error[] = [];
   const next = async (): Promise<void> => {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
       try {
         await work(part, item);
       } catch (error) {
-        failure ??= error;
+        failures.push(error instanceof Error ? error : new Error(String(error)));
         failing.abort();
         return;
       }
@@ -309,7 +308,7 @@ async function inParallel<T extends string | readonly unknown[]>(
   };
   await Promise.all(Array.from({ length: session.limits.parallel }, next));
   throwIfAborted(outer);
-  if (failure !== undefined) throw failure;
+  if (failures.length > 0) throw failures[0];
 }
 
 function notFound(remote: Remote, cause: unknown): LoadError {

@@ -23,6 +23,8 @@ export class Meter {
   /** Bytes that came over the network, for the rate. */
   #received = 0;
   #reported = -Infinity;
+  /** Until the next report, when one is due. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #samples: { time: number; received: number }[] = [];
   readonly #report: (progress: DownloadProgress) => void;
 
@@ -43,7 +45,9 @@ export class Meter {
   found(bytes: number): void {
     if (!this.#started) return;
     this.#loaded += bytes;
-    this.#tell(false);
+    const due = this.#reported + INTERVAL - performance.now();
+    if (due <= 0) this.#tell();
+    else this.#timer ??= setTimeout(() => this.#tell(), due);
   }
 
   received(bytes: number): void {
@@ -51,13 +55,22 @@ export class Meter {
     this.found(bytes);
   }
 
+  /** Reports what was not yet. */
   end(): void {
-    this.#tell(true);
+    if (this.#timer !== undefined) this.#tell();
   }
 
-  #tell(now: boolean): void {
+  /** Nothing is reported any more. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#started = false;
+  }
+
+  #tell(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     const time = performance.now();
-    if (!now && time - this.#reported < INTERVAL) return;
     this.#reported = time;
     const samples = this.#samples;
     samples.push({ time, received: this.#received });

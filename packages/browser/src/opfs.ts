@@ -1,0 +1,142 @@
+/** Downloaded models in the origin private file system. */
+import { blobSource, cacheError, type GrowingFile, type ModelStore } from '@llava-sp/core';
+import { folderOf, root } from './folders.ts';
+import { available, lock, persist } from './origin.ts';
+import { openWriter, type Writer } from './writer.ts';
+
+interface MovableFile extends FileSystemFileHandle {
+  /** Not in TypeScript's library yet, and not in every browser. */
+  move?(name: string): Promise<void>;
+}
+
+/** Whether this browser has it for this page: it wants a secure context, and private windows may have none. */
+export async function hasOpfs(): Promise<boolean> {
+  try {
+    await navigator.storage.getDirectory();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export const opfsStore: ModelStore = {
+  location: 'the storage of this page (OPFS)',
+  async folders() {
+    const names: string[] = [];
+    await guard('listed', () =>
+      orNothing(async () => {
+        for await (const [name, { kind }] of (await root(false)).entries()) {
+          if (kind === 'directory') names.push(name);
+        }
+      }),
+    );
+    return names;
+  },
+  async list(folder) {
+    const sizes = new Map<string, number>();
+    await guard('listed', () =>
+      orNothing(async () => {
+        for await (const [name, handle] of (await folderOf(folder)).entries()) {
+          if (!isFile(handle)) continue;
+          // One may go while the others are looked at.
+          await orNothing(async () => void sizes.set(name, (await handle.getFile()).size));
+        }
+      }),
+    );
+    return sizes;
+  },
+  open: (folder, name) =>
+    guard('read', async () => {
+      const file = await (await folderOf(folder)).getFileHandle(name);
+      return blobSource(await file.getFile(), name);
+    }),
+  append: (folder, name) => guard('written', async () => grow(await openWriter(folder, name))),
+  replace: (folder, name, text) =>
+    guard('written', async () => {
+      const file = await (await folderOf(folder, true)).getFileHandle(name, { create: true });
+      // What is written goes to a copy, which takes the file's place when it is closed.
+      const stream = await file.createWritable();
+      try {
+        await stream.write(text);
+      } catch (error) {
+        await stream.abort().catch(() => undefined);
+        throw error;
+      }
+      await stream.close();
+    }),
+  rename: (folder, from, to) =>
+    guard('written', async () => {
+      const parent = await folderOf(folder);
+      const file: MovableFile = await parent.getFileHandle(from);
+      await orNothing(() => parent.removeEntry(to));
+      if (file.move) return file.move(to);
+      const copy = await parent.getFileHandle(to, { create: true });
+      await (await file.getFile()).stream().pipeTo(await copy.createWritable());
+      await parent.removeEntry(from);
+    }),
+  delete: (folder, name) =>
+    guard('cleared', () =>
+      orNothing(async () => {
+        if (name === undefined) await (await root(false)).removeEntry(folder, { recursive: true });
+        else await (await folderOf(folder)).removeEntry(name);
+      }),
+    ),
+  available,
+  persist,
+  lock,
+};
+
+function isFile(handle: FileSystemHandle): handle is FileSystemFileHandle {
+  return handle.kind === 'file';
+}
+
+/** Where there is nothing, nothing is to be done. */
+async function orNothing(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!isNamed(error, 'NotFoundError')) throw error;
+  }
+}
+
+async function guard<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw cacheError(what, reasonOf(error), error);
+  }
+}
+
+function reasonOf(error: unknown): Parameters<typeof cacheError>[1] {
+  if (isNamed(error, 'NotFoundError')) return 'missing';
+  if (isNamed(error, 'QuotaExceededError')) return 'full';
+  return { fix: 'Check that this page may keep data (a private window may not), and close its other tabs.' };
+}
+
+/** What a worker throws arrives as an error of the same name. */
+function isNamed(error: unknown, name: string): boolean {
+  return error instanceof Error && error.name === name;
+}
+
+function grow(file: Writer): GrowingFile {
+  let { size } = file;
+  let closed = false;
+  return {
+    get size() {
+      return size;
+    },
+    async write(bytes) {
+      await guard('written', () => file.write(bytes, size));
+      size += bytes.length;
+    },
+    async reset() {
+      await guard('written', () => file.truncate());
+      size = 0;
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      await guard('written', () => file.close());
+    },
+  };
+}

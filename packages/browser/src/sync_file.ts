@@ -1,0 +1,47 @@
+/** A file of the origin private file system (OPFS), written in place: in workers alone. */
+import { folderOf } from './folders.ts';
+
+export interface SyncFile {
+  readonly size: number;
+  write(bytes: Uint8Array, at: number): void;
+  truncate(): void;
+  /** Flushes, too. */
+  close(): void;
+}
+
+/** A worker that was killed with its page lets go of its files a little later. */
+const TRIES = 20;
+const PAUSE = 100;
+
+export async function openSync(folder: string, name: string): Promise<SyncFile> {
+  const file = await (await folderOf(folder, true)).getFileHandle(name, { create: true });
+  const handle = await patiently(() => file.createSyncAccessHandle());
+  return {
+    size: handle.getSize(),
+    write(bytes, at) {
+      for (let done = 0; done < bytes.length;) {
+        const written = handle.write(bytes.subarray(done), { at: at + done });
+        // Chromium writes less, and not an error, where the quota ends.
+        if (written === 0) throw new DOMException('nothing more can be written', 'QuotaExceededError');
+        done += written;
+      }
+    },
+    truncate: () => handle.truncate(0),
+    close() {
+      handle.flush();
+      handle.close();
+    },
+  };
+}
+
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      const held = error instanceof DOMException && error.name === 'NoModificationAllowedError';
+      if (!held || tries === TRIES) throw error;
+      await new Promise((done) => setTimeout(done, PAUSE));
+    }
+  }
+}
