@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds wasm/dist/kernels.{simd,relaxed}.wasm and packages/convert/wasm/convert.wasm. Installs nothing: missing tools are named with the package that has them.
+# Builds wasm/dist/kernels.{simd,relaxed}.wasm and packages/convert/wasm/convert.wasm. Installs nothing: missing tools are
+# named with the package that has them.
 # The output depends on the sources and the tool versions only: no paths, no names, no time.
 #   wasm/build.sh [--out DIR] [--names]      --out: all of them go there; --names keeps function names, for profiling
 set -euo pipefail
@@ -76,7 +77,8 @@ for variant in simd relaxed; do
     $([ $names = 1 ] && echo -g) -o "$out/kernels.$variant.wasm"
 done
 
-# No C library and no emscripten: it owns its memory, and its callers speak to it by addresses alone.
-"$llvm/clang" --target=wasm32 -O3 -msimd128 -mbulk-memory -mnontrapping-fptoint -std=c11 -Wall -Wextra -Werror -ffreestanding -nostdlib \
+# No C library and no emscripten: it owns its memory, and its callers speak to it by addresses alone. Whether a wasm-opt is
+# on the PATH must not change it.
+"$llvm/clang" --target=wasm32 -O3 -msimd128 -mbulk-memory -mnontrapping-fptoint -std=c11 -Wall -Wextra -Werror -ffreestanding -nostdlib --no-wasm-opt \
   convert/*.c -o "$convert/convert.wasm" -Wl,--no-entry -Wl,-z,stack-size=65536 -Wl,--strip-all -Wl,--export=__heap_base
 ls -l "$out"/kernels.*.wasm "$convert/convert.wasm"

@@ -34,6 +34,10 @@ function tensors(): PlannedTensor[] {
     }),
     planned('spatial_features.odd.weight', f32Source('o', [8, 20], normals(160, 5)), { part: 'sfe' }),
     planned('embed.weight', sourceOf('e', [4, 64], table.bytes, 'BF16'), { part: 'embeddings' }),
+    planned('vision_tower.patch_embedding.weight', f32Source('p', [64, 1, 8, 8], normals(64 * 64, 8)), {
+      part: 'vision',
+      kernel: 8,
+    }),
     // The second half of a fused matrix.
     planned('model.q.weight', f32Source('q', [256, 96], normals(256 * 96, 6)), {
       shape: [128, 96],
@@ -79,6 +83,8 @@ describe('a plan as a folder', () => {
     expect(formatOf('embed')).toBe('q8 64');
     expect(formatOf('model.q')).toBe('q4 32');
     expect(formatOf('spatial_features.odd')).toBe('f16 0');
+    // Its input is channel by channel.
+    expect(formatOf('vision_tower.patch_embedding')).toBe('f16 0');
     expect(report.odd).toEqual(['spatial_features.odd.weight']);
     expect(config.quantization?.layers.get('spatial_features.odd')).toBe(false);
     expect(store.entry('vision_tower.a.bias').dtype).toBe('F32');
@@ -91,7 +97,7 @@ describe('a plan as a folder', () => {
     expect(report.parts.llm?.error).toBeGreaterThan(0.02);
     expect(report.parts.llm?.error).toBeLessThan(0.12);
     expect(report.parts.embeddings?.error).toBeLessThan(0.01);
-    expect(report.total.weights).toBe(64 * 288 + 64 + 160 + 256 + 128 * 96 + 7);
+    expect(report.total.weights).toBe(64 * 288 + 64 + 160 + 256 + 64 * 64 + 128 * 96 + 7);
   });
 
   it('has an index with the size and hash of every shard, none above the limit', async () => {

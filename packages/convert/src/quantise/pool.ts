@@ -44,7 +44,7 @@ export function createPool(size: number, entry: URL): QuantiserPool {
     const values = job.chunk.values?.bytes;
     // A view of something larger, as a mapped file, is copied: its buffer is not ours to give away.
     const own = values?.buffer instanceof ArrayBuffer && values.byteLength === values.buffer.byteLength;
-    slot.worker.postMessage(job.chunk, own ? [values.buffer as ArrayBuffer] : []);
+    slot.worker.postMessage(job.chunk, own ? [values.buffer] : []);
   }
 
   function fail(cause: unknown): void {

@@ -55,11 +55,11 @@ export function byteLevelTokenizer(
 /** The tokens of `added_tokens.json`, all special, and of `added_tokens_decoder`, which says more and counts more. */
 export function collectAdded(addedJson: unknown, config: Readonly<Record<string, unknown>>): AddedToken[] {
   const tokens = new Map<number, AddedToken>();
-  for (const [content, id] of Object.entries((addedJson ?? {}) as object)) {
+  for (const [content, id] of Object.entries(addedJson ?? {})) {
     if (!Number.isInteger(id)) throw invalid('added_tokens.json');
     tokens.set(id as number, addedToken(id as number, content));
   }
-  for (const [key, value] of Object.entries((config.added_tokens_decoder ?? {}) as object)) {
+  for (const [key, value] of Object.entries(config.added_tokens_decoder ?? {})) {
     const { content, special } = (value ?? {}) as { content?: unknown; special?: unknown };
     if (!/^\d+$/.test(key) || typeof content !== 'string') throw invalid('tokenizer_config.json');
     tokens.set(Number(key), addedToken(Number(key), content, special === true));

@@ -80,6 +80,12 @@ export interface Placed {
   readonly odd: boolean;
 }
 
+/**
+ * Patches come to it channel by channel, while a quantised convolution has its channels last; it is small, and MLX leaves
+ * it alone too.
+ */
+const patchEmbedding = /\.patch_embedding\.weight$/;
+
 /** How a tensor is stored. */
 export function place(planned: PlannedTensor, quantisation: Quantisation): Placed {
   const { name, kind, shape, part } = planned;
@@ -91,7 +97,7 @@ export function place(planned: PlannedTensor, quantisation: Quantisation): Place
   };
   // Norms, biases and positions are small, and float32 holds any of them exactly.
   if (kind === 'vector') return plain({ format: 'f32' }, 'F32');
-  const format = quantisation[part];
+  const format = patchEmbedding.test(name) ? 'f16' : quantisation[part];
   if (format === 'f16') return plain({ format: 'f16' }, 'F16');
   const group = [quantisation.group, 32].find((size) => cols % size === 0);
   if (group === undefined) return plain({ format: 'f16' }, 'F16', true);
