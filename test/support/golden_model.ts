@@ -85,18 +85,20 @@ export async function runPrefix(
     await backend.run(await backend.compile(prefixProgram(config, before)), { inputs: { ids }, pos: 0 });
     return { ids: after, pos: before + visualTokenCount(config) };
   }
-  if (before > 0)
-    await backend.run(await backend.compile(tokensProgram(config, before)), { inputs: { ids }, pos: 0 });
   const order = visualOrder(config, grid);
+  const { width } = config.text;
   const rows: Float32Array[] = [];
-  // In two runs, as longer pictures come in many.
+  let pos = 0;
+  // In two runs, as longer pictures come in many; the first has the text before the picture.
   for (const part of chunksOf(order, Math.ceil(order.length / 2))) {
-    const program = visualProgram(config, part.length, new Set(['visual.ordered']));
-    const pos = before + rows.reduce((sum, { length }) => sum + length / config.text.width, 0);
-    const [visual] = await backend.run(await backend.compile(program), { inputs: { order: part }, pos });
-    rows.push(visual.slice());
+    const first = pos === 0 ? before : 0;
+    const program = visualProgram(config, first, part.length, new Set(['visual.prefix']));
+    const inputs: Record<string, Uint32Array> = first > 0 ? { ids, order: part } : { order: part };
+    const [prefix] = await backend.run(await backend.compile(program), { inputs, pos });
+    rows.push(prefix.slice(first * width));
+    pos += first + part.length;
   }
-  return { ids: after, pos: before + order.length, visual: joined(rows) };
+  return { ids: after, pos, visual: joined(rows) };
 }
 
 /** Logits of `steps` steps, each given the golden's token before it. Wants {@link runPrefix} before. */

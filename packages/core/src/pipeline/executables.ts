@@ -34,9 +34,9 @@ export class Executables {
     return (this.#places[tile] ??= await this.#backend.compile(placeProgram(this.#config, tile)));
   }
 
-  /** Visual tokens of several tiles. */
-  visual(rows: number): Promise<Executable> {
-    return this.#shaped(`visual ${rows}`, () => visualProgram(this.#config, rows));
+  /** The tokens before a picture of several tiles, and visual tokens of it. */
+  visual(before: number, rows: number): Promise<Executable> {
+    return this.#shaped(`visual ${before} ${rows}`, () => visualProgram(this.#config, before, rows));
   }
 
   async tokens(rows: number): Promise<Executable> {

@@ -61,7 +61,7 @@ export class Instance {
     const { executables } = this;
     const config = this.config;
     const picture = config.tiling
-      ? [() => executables.place(0), () => executables.visual(visualRows(config))]
+      ? [() => executables.place(0), () => executables.visual(this.#before.length, visualRows(config))]
       : [() => executables.prefix(this.#before.length)];
     const programs = [
       () => executables.vision(),
@@ -110,14 +110,17 @@ export class Instance {
       await backend.run(place, { inputs: placeInputs(this.config, tile), signal });
     }
     const seen = performance.now();
+    let ids = this.#before;
     let pos = 0;
-    for (const ids of chunksOf(this.#before, CHUNK)) {
-      await backend.run(await executables.tokens(ids.length), { inputs: { ids }, pos, signal });
-      pos += ids.length;
-    }
     for (const part of chunksOf(order, visualRows(this.config))) {
-      await backend.run(await executables.visual(part.length), { inputs: { order: part }, pos, signal });
-      pos += part.length;
+      const program = await executables.visual(ids.length, part.length);
+      await backend.run(program, {
+        inputs: ids.length > 0 ? { ids, order: part } : { order: part },
+        pos,
+        signal,
+      });
+      pos += ids.length + part.length;
+      ids = ids.subarray(0, 0);
     }
     return { attention: joined(maps), vision: seen - start, prefix: performance.now() - seen };
   }

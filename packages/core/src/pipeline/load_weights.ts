@@ -1,11 +1,11 @@
 import type { Backend, StoredDType, StoredWeight } from '../backend/index.ts';
-import { transposeRows } from '../backend/stored.ts';
 import { LoadError, settleAll } from '../errors/index.ts';
 import type { ModelConfig } from '../models/config.ts';
 import { visualTokenRange } from '../models/visual.ts';
 import type { Program, WeightRef } from '../ops/index.ts';
 import { describeLayer, type LayerWeight } from '../weights/quantization.ts';
 import type { WeightStore } from '../weights/store.ts';
+import { isPatchEmbedding, orderPatchEmbedding } from './patch_embedding.ts';
 
 const DTYPES: Readonly<Record<'f32' | 'f16' | 'bf16', StoredDType>> = {
   f32: 'F32',
@@ -90,29 +90,9 @@ function describe(
   // bf16 is kept as f16: trained weights fit its range, and what does not is reported as not finite.
   const format = layer.format === 'bf16' ? 'f16' : layer.format;
   const stored: StoredWeight = { ref, format, dtype, group: layer.group, ...readers(store, layer) };
-  const last = channelsLast(store, config, ref);
-  return { stored: last ? withChannelsFirst(stored, last) : stored, bytes };
-}
-
-/**
- * MLX keeps convolutions as `[out, k, k, in]`, where PyTorch has `[out, in, k, k]`: of the patch embedding both are taken, told
- * apart by the shape. The number of channels where they come last, else `null`.
- */
-function channelsLast(store: WeightStore, { vision }: ModelConfig, ref: WeightRef): number | null {
+  if (!isPatchEmbedding(ref.name)) return { stored, bytes };
   const { shape } = store.entry(ref.name);
-  const { patch, channels } = vision;
-  const found = ref.name.endsWith('.patch_embedding.weight') && shape.length === 4 && shape[1] === patch;
-  return found && shape[2] === patch && shape[3] === channels && patch !== channels ? channels : null;
-}
-
-function withChannelsFirst(weight: StoredWeight, channels: number): StoredWeight {
-  return {
-    ...weight,
-    async readRows(begin, end, signal) {
-      const { values } = await weight.readRows(begin, end, signal);
-      return { values: transposeRows(values, end - begin, channels, weight.dtype) };
-    },
-  };
+  return { stored: orderPatchEmbedding(stored, shape, config.vision), bytes };
 }
 
 function readers(

@@ -66,14 +66,16 @@ export function placeInputs(config: ModelConfig, tile: number): Record<string, U
 }
 
 /**
- * `rows` visual tokens of a picture of several tiles into the KV cache; the input `order` u32 `[rows, 1]` says which, as
- * `visualOrder` counts them.
+ * The tokens before a picture of several tiles and `rows` of its visual tokens, into the KV cache. The input `order` u32
+ * `[rows, 1]` says which these are, as `visualOrder` counts them; runs behind the first have nothing `before` them.
  */
-export function visualProgram(config: ModelConfig, rows: number, taps?: Taps): Program {
-  const r = new Recorder(`visual[${rows}]`, taps);
-  const x = r.tensor('visual.ordered', rows, config.text.width);
-  take(r, tileState(r, config), r.input('order', rows, 1, 'u32'), x);
-  decoderOf(config).layers(r, config.text, x);
+export function visualProgram(config: ModelConfig, before: number, rows: number, taps?: Taps): Program {
+  const r = new Recorder(`visual[${before}+${rows}]`, taps);
+  const decoder = decoderOf(config);
+  const x = r.tensor('visual.prefix', before + rows, config.text.width);
+  if (before > 0) decoder.embed(r, config.text, r.input('ids', before, 1, 'u32'), rowsOf(x, 0, before));
+  take(r, tileState(r, config), r.input('order', rows, 1, 'u32'), rowsOf(x, before, rows));
+  decoder.layers(r, config.text, x);
   return r.finish();
 }
 
@@ -96,7 +98,7 @@ export function tokensProgram(config: ModelConfig, rows: number): Program {
 /** One program of each kind, as large as it gets: they name every weight and every cache of the model. */
 export function everyProgram(config: ModelConfig): readonly Program[] {
   const picture = config.tiling
-    ? [placeProgram(config, 0), visualProgram(config, visualRows(config))]
+    ? [placeProgram(config, 0), visualProgram(config, 1, visualRows(config))]
     : [prefixProgram(config, 1)];
   return [visionProgram(config), ...picture, tokensProgram(config, 1)];
 }

@@ -12,13 +12,15 @@ export async function info(args: readonly string[], flags: Flags): Promise<numbe
       console.log(JSON.stringify({ ...model.info, memory }, null, 2));
       return EXIT.ok;
     }
-    const { name, location, config, visualTokens, weights, choices, warnings, loadTime } = model.info;
+    const { name, location, config, visualTokens, tiles, weights, choices, warnings, loadTime } = model.info;
     const { vision, spatial, text } = config;
     const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
     const detail = spatial?.detail ? `, detail ${spatial.detail.kernel}x${spatial.detail.kernel}` : '';
+    const tokens = `${visualTokens} visual tokens`;
+    const visual = tiles > 1 ? `up to ${tokens} on ${tiles} tiles` : tokens;
     const kernels = spatial ? `kernels ${spatial.kernels.join(', ')}${detail}` : 'none';
     console.log(`model     ${name} (${location})
-image     ${vision.imageSize} x ${vision.imageSize} pixels, ${vision.grid} x ${vision.grid} patches, ${visualTokens} visual tokens
+image     ${vision.imageSize} x ${vision.imageSize} pixels, ${vision.grid} x ${vision.grid} patches, ${visual}
 vision    ${vision.layers} layers of ${vision.width}
 spatial   ${kernels}
 language  ${text.layers} layers of ${text.width}, ${text.heads} heads on ${text.kvHeads}, context ${text.context}
