@@ -190,7 +190,7 @@ describe('broken pickles', () => {
     const begin = performance.now();
     const filled = (...fill: number[]) => {
       const bytes = new Uint8Array(3 * 2 ** 20);
-      for (let i = 0; i < bytes.length; i++) bytes[i] = fill[(i - 2 + 6) % fill.length];
+      for (let i = 2; i + fill.length <= bytes.length; i += fill.length) bytes.set(fill, i);
       bytes.set([0x80, 2]);
       return bytes;
     };
