@@ -32,10 +32,10 @@ afterAll(() => converted.remove());
 async function load(devices: FragileDevices, context: number | null = null): Promise<Model> {
   seam.create = async (...args) => {
     const created = await devices.create(...args);
-    const { reserve } = created.backend;
-    if (context !== null) {
-      created.backend.reserve = async (...weights) => ({ ...(await reserve?.(...weights)), context });
-    }
+    if (context === null) return created;
+    const { backend } = created;
+    const reserve = backend.reserve?.bind(backend);
+    backend.reserve = async (...wanted) => ({ ...(await reserve?.(...wanted)), context });
     return created;
   };
   const { folder } = converted.model;
