@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Chunk, Storage, StoredChunk } from '../../packages/convert/src/quantise/chunk.ts';
 import { createKernels } from '../../packages/convert/src/quantise/kernels.ts';
+import { createPool } from '../../packages/convert/src/quantise/pool.ts';
 import { Quantiser } from '../../packages/convert/src/quantise/quantiser.ts';
 import { toFloat32 } from '../../packages/core/src/weights/floats.ts';
 import { normals, toBf16 } from './hand_made.ts';
@@ -120,6 +121,38 @@ describe('quantisation', () => {
     expect(run(new Float32Array(64).fill(-1e6), 64, affine(8, 64, 4)).overflow).toBe(true);
     const f16 = { bytes: Uint8Array.of(0, 0x7c), dtype: 'F16' } as const;
     expect(run(new Float32Array(1), 1, { format: 'f32' }, { values: f16 }).notFinite).toBe(true);
+  });
+});
+
+describe('threads', () => {
+  const entry = new URL('../../packages/convert/src/worker.ts', import.meta.url);
+  const chunk = (rows: number): Chunk => ({
+    rows,
+    cols: 64,
+    cells: 1,
+    values: raw(normals(Math.abs(rows) * 64, 3)),
+    lora: null,
+    rowScale: null,
+    storage: affine(4, 64, 2),
+  });
+
+  it('give what one quantiser gives, in any order', async () => {
+    const pool = createPool(2, entry);
+    const counts = [5, 1, 9, 3];
+    const stored = await Promise.all(counts.map((rows) => pool.run(chunk(rows))));
+    stored.forEach(({ values }, i) => {
+      expect(Buffer.compare(values, quantiser.run(chunk(counts[i])).values)).toBe(0);
+    });
+    await pool.close();
+  });
+
+  it('that die say so, for what they had begun and for what comes after', async () => {
+    const pool = createPool(1, entry);
+    const [broken, waiting] = [pool.run(chunk(-1)), pool.run(chunk(2))];
+    await expect(broken).rejects.toMatchObject({ code: 'WORKER_FAILED' });
+    await expect(waiting).rejects.toMatchObject({ code: 'WORKER_FAILED' });
+    await expect(pool.run(chunk(2))).rejects.toMatchObject({ code: 'WORKER_FAILED' });
+    await pool.close();
   });
 });
 

@@ -16,7 +16,7 @@ import {
 } from './write/layout.ts';
 import { makeReport, type ConversionReport } from './write/report.ts';
 import { inputBytes, writeShards } from './write/shards.ts';
-import { openState, removeState, writeWhole } from './write/state.ts';
+import { checkSpace, openState, removeState, writeWhole } from './write/state.ts';
 
 /** A shard's largest size, in bytes. */
 const SHARD_BYTES = 256e6;
@@ -58,6 +58,11 @@ export async function writePlan(plan: Plan, options: WriteOptions): Promise<Conv
 
   return writing(out, async () => {
     const state = await openState(out, key);
+    const missing = shards.filter(({ file }) => !state.shards[file]);
+    await checkSpace(
+      out,
+      missing.reduce((sum, { size }) => sum + size, 0),
+    );
     const pool = createPool(options.threads, workerEntry());
     const total = placed.reduce((sum, item) => sum + inputBytes(item), 0);
     try {
@@ -81,7 +86,7 @@ export async function writePlan(plan: Plan, options: WriteOptions): Promise<Conv
       'tokenizer_config.json': json(tokenizer.config),
     };
     for (const [name, text] of Object.entries(small)) await writeWhole(out, name, text);
-    await writeWhole(out, 'README.md', modelCard(plan, report, version));
+    await writeWhole(out, 'README.md', modelCard(plan, report, quantisation, version));
     // Last: a folder with an index is complete.
     await writeWhole(out, 'model.safetensors.index.json', json(index(report, shards, small)));
     await removeState(out);

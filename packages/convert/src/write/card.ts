@@ -1,4 +1,5 @@
 import type { Plan } from '../contract.ts';
+import type { Quantisation } from './layout.ts';
 import type { ConversionReport } from './report.ts';
 
 /** The authors' LoRA weights, and with them whatever they are merged into. */
@@ -8,6 +9,7 @@ const authorsLicence = 'CC BY-NC 4.0';
 export function modelCard(
   plan: Plan,
   report: Pick<ConversionReport, 'parts' | 'total' | 'odd'>,
+  { group, tries }: Quantisation,
   version: string,
 ): string {
   const spatial = plan.config.spatial_config !== undefined;
@@ -47,7 +49,8 @@ The licence of the language model and of the vision encoder count beside it.
 ${parts.join('\n')}
 | all | | ${mb(report.total.bytes)} | ${report.total.bitsPerWeight.toFixed(2)} | ${report.total.error.toExponential(1)} |
 ${odd}
-Quantised matrices are in MLX's affine layout; \`model.safetensors.index.json\` holds the SHA-256 of every shard.
+Quantised matrices are in MLX's affine layout, in groups of ${group} where rows allow it, the best of ${tries} ranges each (\`llava-sp convert --group ${group} --tries ${tries}\`);
+\`model.safetensors.index.json\` holds the SHA-256 of every shard.
 
 ## Sources
 

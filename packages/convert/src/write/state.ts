@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { ArgumentError } from '@llava-sp/core';
+import { ArgumentError, LoadError } from '@llava-sp/core';
 
 /** What is left of the exact values in a tensor: sums of squares. */
 export interface TensorError {
@@ -28,6 +28,7 @@ export interface State {
 
 const stateFile = 'conversion.json';
 const partial = '.partial';
+const shardName = /^model-\d+-of-\d+\.safetensors$/;
 
 /**
  * Makes the folder ready for shards. One that holds an unfinished conversion of the same key gives its finished shards,
@@ -52,17 +53,37 @@ export async function openState(folder: string, key: string): Promise<State> {
     });
   }
   for (const [file, record] of Object.entries(old.shards)) {
-    const path = join(folder, file);
-    if (old.key === key && (await isIntact(path, record))) state.shards[file] = record;
-    else await rm(path, { force: true });
+    if (old.key === key && (await isIntact(join(folder, file), record))) state.shards[file] = record;
   }
-  for (const name of names) if (name.endsWith(partial)) await rm(join(folder, name), { force: true });
+  // What the state does not list was never whole, or is not of this conversion.
+  for (const name of names) {
+    const unknown = shardName.test(name) && !state.shards[name];
+    if (unknown || name.endsWith(partial)) await rm(join(folder, name), { force: true });
+  }
   await saveState(folder, state);
   return state;
 }
 
 export function saveState(folder: string, state: State): Promise<void> {
   return writeWhole(folder, stateFile, JSON.stringify(state));
+}
+
+/**
+ * Says before the first byte that the disk is too small, where the system tells.
+ *
+ * @throws {LoadError} `OUTPUT_FAILED`.
+ */
+export async function checkSpace(folder: string, needed: number): Promise<void> {
+  const found = await statfs(folder).catch(() => null);
+  if (!found) return;
+  const free = found.bavail * found.bsize;
+  if (needed <= free) return;
+  const gb = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  throw new LoadError({
+    code: 'OUTPUT_FAILED',
+    message: `The model takes ${gb(needed)}; the disk of ${folder} has ${gb(free)} left.`,
+    fix: 'Free space, choose a folder on another disk, or store parts in fewer bits.',
+  });
 }
 
 /** The conversion is complete. */
@@ -86,9 +107,7 @@ async function readState(folder: string): Promise<State | null> {
   try {
     const json = JSON.parse(await readFile(join(folder, stateFile), 'utf8')) as Partial<State> | null;
     if (typeof json?.key !== 'string' || typeof json.shards !== 'object') return null;
-    const shards = Object.entries(json.shards).filter(([file]) =>
-      /^model-[\d-]+of-\d+\.safetensors$/.test(file),
-    );
+    const shards = Object.entries(json.shards).filter(([file]) => shardName.test(file));
     return { key: json.key, shards: Object.fromEntries(shards) };
   } catch {
     return null;
