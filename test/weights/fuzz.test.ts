@@ -4,6 +4,7 @@ import { LlavaSpError } from '../../packages/core/src/errors/index.ts';
 import type { ByteSource } from '../../packages/core/src/host.ts';
 import { parsePreprocessor } from '../../packages/core/src/image/preprocessor.ts';
 import { parseModelConfig } from '../../packages/core/src/models/config.ts';
+import { mostTiles, visualTokenRange } from '../../packages/core/src/models/visual.ts';
 import { assemblePrompt, createChatTemplate } from '../../packages/core/src/text/chat.ts';
 import { createTokenizer } from '../../packages/core/src/text/tokenizer.ts';
 import { describeLayer } from '../../packages/core/src/weights/quantization.ts';
@@ -101,10 +102,16 @@ describe('damaged files are read or refused, never more', () => {
       return readFolder({ ...shards, 'model.safetensors.index.json': bytes });
     }));
 
+  const families = ['internvl2-sp', 'llava-next', 'transformer-sfe', 'siglip-qwen2'].map((name) =>
+    readJson(new URL(`published/${name}/golden/config.json`, goldenFolder)),
+  );
   test('config.json', () =>
-    fuzz(2500, 4, (next) => {
-      const config = parseModelConfig(mutateJson(validConfig(), next));
+    fuzz(3500, 4, (next) => {
+      const valid = [validConfig(), ...families][Math.floor(next() * (families.length + 1))];
+      const config = parseModelConfig(mutateJson(valid, next));
       const { text, vision, spatial } = config;
+      expect(visualTokenRange(config).most).toBeLessThan(text.context);
+      expect(mostTiles(config)).toBeLessThanOrEqual(65);
       // What a loader would allocate by it: no tensor past 2^33 elements, no list past a few thousand.
       const largest = Math.max(
         text.vocab * text.width,
