@@ -4,15 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { nodeHost } from '@llava-sp/node';
 import type { Plan, PlanSources } from '../../packages/convert/src/contract.ts';
-import { inspect } from '../../packages/convert/src/inspect.ts';
 import { openPlan } from '../../packages/convert/src/plan.ts';
 import { failure, folder, json, safetensors } from '../weights/files.ts';
 import {
-  adapterConfig,
-  adapterDrafts,
   languageDrafts,
   llavaConfig,
-  loraFolders,
   preprocessorConfig,
   published,
   tokenizerFiles,
@@ -20,6 +16,7 @@ import {
   towerDrafts,
   trainedDrafts,
   wholeFolders,
+  withPlan,
   type Tiny,
 } from './tiny_published.ts';
 
@@ -30,15 +27,6 @@ async function publishedFolders(name: string): Promise<PlanSources> {
     existsSync(`${golden}${name}/${part}`) ? nodeHost.openModel(`${golden}${name}/${part}`) : undefined;
   const [adapter, base, visionTower] = await Promise.all(['adapter', 'base', 'vision-tower'].map(open));
   return { checkpoint: adapter ?? (await nodeHost.openModel(`${golden}${name}/model`)), base, visionTower };
-}
-
-async function withPlan<T>(sources: PlanSources, use: (plan: Plan) => T): Promise<T> {
-  const plan = await openPlan(sources);
-  try {
-    return use(plan);
-  } finally {
-    await plan.close();
-  }
 }
 
 function tensor(plan: Plan, name: string) {
@@ -229,81 +217,6 @@ describe('variants are told by names and shapes', () => {
   });
 });
 
-describe('adapters', () => {
-  test('each on its weight, with alpha over rank', () =>
-    withPlan(loraFolders(), (plan) => {
-      const adapted = plan.tensors.filter(({ lora }) => lora);
-      expect(adapted.map(({ name }) => name)).toEqual([
-        'language_model.model.layers.0.self_attn.q_proj.weight',
-      ]);
-      expect(adapted[0].lora).toMatchObject({ scale: 2, a: { shape: [2, 8] }, b: { shape: [8, 2] } });
-    }));
-
-  const scaled: [string, object, number][] = [
-    ['rank-stabilised', { use_rslora: true }, 4 / Math.sqrt(2)],
-    ['alpha of its own', { alpha_pattern: { q_proj: 6 } }, 3],
-    ['rank of its own', { r: 8, rank_pattern: { 'self_attn.q_proj': 2 } }, 2],
-  ];
-  test.each(scaled)('%s', (_, change, scale) =>
-    withPlan(loraFolders({ 'adapter_config.json': json({ ...adapterConfig, ...change }) }), (plan) => {
-      expect(plan.tensors.find(({ lora }) => lora)?.lora?.scale).toBe(scale);
-    }),
-  );
-
-  const [a, b] = Object.keys(adapterDrafts());
-  const drafts = adapterDrafts();
-  const other = (name: string) => name.replace('q_proj', 'rotary');
-  const wrong: [string, object, object, RegExp][] = [
-    ['of another rank than its configuration', { r: 4 }, {}, /lora_A\.weight" must be \[4, 8\]/],
-    [
-      'whose B has another rank',
-      {},
-      { [b]: { dtype: 'F16', shape: [8, 3] } },
-      /lora_B\.weight" must be \[8, 2\]/,
-    ],
-    ['too wide for its weight', {}, { [a]: { dtype: 'F16', shape: [2, 9] } }, /must be \[2, 8\]/],
-    ['with A alone', {}, { [b]: undefined }, /lora_A without lora_B/],
-    ['on a weight that is not there', {}, { [other(a)]: drafts[a], [other(b)]: drafts[b] }, /rotary/],
-    [
-      'with magnitudes',
-      {},
-      { [a.replace('lora_A', 'lora_magnitude_vector')]: drafts[a] },
-      /kind that is not known/,
-    ],
-    ['DoRA', { use_dora: true }, {}, /use_dora/],
-    ['transposed', { fan_in_fan_out: true }, {}, /fan_in_fan_out/],
-    ['with biases', { bias: 'all' }, {}, /biases/],
-    ['of another kind', { peft_type: 'IA3' }, {}, /IA3/],
-    ['that changed its base', { init_lora_weights: 'pissa_niter_4' }, {}, /pissa/],
-  ];
-  test.each(wrong)('refused: %s', async (_, config, tensors, message) => {
-    const kept = Object.entries<(typeof drafts)[string]>({ ...adapterDrafts(), ...tensors }).filter(
-      ([, draft]) => draft,
-    );
-    const folders = loraFolders({
-      'adapter_config.json': json({ ...adapterConfig, ...config }),
-      'adapter_model.safetensors': safetensors(Object.fromEntries(kept)),
-    });
-    const error = await failure(() => openPlan(folders));
-    expect(error.code).toBe('ADAPTER_INVALID');
-    expect(error.message).toMatch(message);
-  });
-
-  test('a pattern that is a regular expression is not run', async () => {
-    const config = json({ ...adapterConfig, rank_pattern: { '(a+)+$': 2 } });
-    const error = await failure(() => openPlan(loraFolders({ 'adapter_config.json': config })));
-    expect(error.code).toBe('CONFIG_INVALID');
-  });
-
-  test('without the base model', async () => {
-    const { checkpoint, visionTower } = loraFolders();
-    const error = await failure(() => openPlan({ checkpoint, visionTower }));
-    expect(error).toMatchObject({ code: 'MODEL_FILE_MISSING' });
-    expect(error.message).toMatch(/adapter/);
-    expect(error.fix).toMatch(/base/);
-  });
-});
-
 describe('what is missing, wrong or strange', () => {
   const without = (pattern: RegExp): Uint8Array => {
     const all = Object.entries({ ...languageDrafts(), ...trainedDrafts(published) });
@@ -413,73 +326,5 @@ describe('what is missing, wrong or strange', () => {
   test('aborted: at once', async () => {
     const signal = AbortSignal.abort();
     expect(await failure(() => openPlan(wholeFolders(), signal))).toMatchObject({ code: 'ABORTED' });
-  });
-});
-
-describe('inspect', () => {
-  test('a published folder: what it is, and what it needs', async () => {
-    const found = await inspect(`${golden}lora-cropping/adapter`, {
-      base: `${golden}lora-cropping/base`,
-      visionTower: `${golden}lora-cropping/vision-tower`,
-      context: 100,
-    });
-    expect(found).toMatchObject({
-      kind: 'published',
-      variant: 'cropping, N = 6, DFI k = 4',
-      incomplete: null,
-    });
-    const { needs, parts } = found;
-    // 2 (keys and values) x 2 layers x 2 heads x 16 x 100 tokens x 4 bytes
-    expect(needs).toMatchObject({ context: 100, cache: 51_200 });
-    for (const storing of ['q4', 'q8', 'f16', 'default'] as const) {
-      const sum = parts.reduce((total, { bytes }) => total + (bytes[storing] ?? NaN), 0);
-      expect(needs?.weights[storing]).toBe(sum);
-      expect(needs?.total[storing]).toBe(sum + 51_200);
-    }
-    expect(needs?.weights.q4).toBeLessThan(needs?.weights.q8 ?? 0);
-    const sfe = parts.find(({ part }) => part === 'sfe');
-    expect(sfe?.weights).toBe([1, 2, 3, 4, 5, 6].reduce((sum, k) => sum + 32 * 32 * k * k, 0));
-    expect(sfe?.bytes.f16).toBe(2 * (sfe?.weights ?? 0));
-  });
-
-  test('a folder that lacks its base still lists its tensors', async () => {
-    const found = await inspect(`${golden}lora-cropping/adapter`);
-    expect(found).toMatchObject({ kind: 'weights', variant: 'cropping, N = 6, DFI k = 4', needs: null });
-    expect(found.incomplete).toMatch(/adapter/);
-    expect(found.tensors).toHaveLength(53);
-  });
-
-  test('single files', async () => {
-    const trained = await inspect(`${golden}lora-cropping/adapter/non_lora_trainables.bin`);
-    expect(trained.tensors).toContainEqual({
-      ...{ name: 'base_model.model.model.conv_6.weight', dtype: 'F16', shape: [32, 32, 6, 6] },
-      ...{ bytes: 73_728, file: 'non_lora_trainables.bin' },
-    });
-    const tower = await inspect(new URL('siglip-qwen2/vision-tower/model.safetensors', `file://${golden}`));
-    expect(tower.tensors.length).toBeGreaterThan(40);
-    const missing = await failure(() => inspect(`${golden}lora-cropping/adapter/nothing.bin`));
-    expect(missing).toMatchObject({ code: 'MODEL_FILE_MISSING' });
-  });
-
-  test('on-device folders, quantised ones too', async () => {
-    const plain = await inspect(fileURLToPath(new URL('../golden/cropping', import.meta.url)));
-    const q4 = await inspect(fileURLToPath(new URL('../golden/cropping-q4', import.meta.url)));
-    expect(q4).toMatchObject({ kind: 'on-device', variant: 'cropping, N = 6, DFI k = 4', leftover: [] });
-    const weights = (one: typeof q4) => one.parts.map(({ part, weights: count }) => [part, count]);
-    expect(weights(q4)).toEqual(weights(plain));
-    const stored = q4.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
-    expect(q4.needs?.weights).toEqual({ stored });
-    expect(stored).toBeLessThan(plain.needs?.weights.stored ?? 0);
-  });
-
-  test('a folder quantised by MLX is on-device as it is', async () => {
-    const found = await inspect(`${golden}mlx-q4/model`);
-    expect(found).toMatchObject({ kind: 'on-device', variant: 'no spatial features', incomplete: null });
-  });
-
-  test('what is no folder, and no context', async () => {
-    expect(await failure(() => inspect(`${golden}nowhere`))).toMatchObject({ code: 'MODEL_NOT_FOUND' });
-    const error = await failure(() => inspect(`${golden}mlx-q4/model`, { context: 0.5 }));
-    expect(error).toMatchObject({ code: 'OPTION_INVALID' });
   });
 });

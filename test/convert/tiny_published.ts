@@ -1,4 +1,6 @@
 /** Checkpoints of LLaVA-SP's own names in memory: published grids and kernels, widths of a few elements, zeros. */
+import type { Plan, PlanSources } from '../../packages/convert/src/contract.ts';
+import { openPlan } from '../../packages/convert/src/plan.ts';
 import type { ModelFiles } from '../../packages/core/src/host.ts';
 import { folder, json, safetensors, type Draft } from '../weights/files.ts';
 
@@ -204,4 +206,14 @@ export function loraFolders(change: Files = {}): Folders {
     }),
     visionTower: towerFolder(),
   };
+}
+
+/** Opens a plan, and closes it after `use`. */
+export async function withPlan<T>(sources: PlanSources, use: (plan: Plan) => T): Promise<T> {
+  const plan = await openPlan(sources);
+  try {
+    return use(plan);
+  } finally {
+    await plan.close();
+  }
 }
