@@ -67,7 +67,7 @@ async function run(seed: number): Promise<string> {
   const hashes = random.uniform() < 0.7;
   const shards = [random.below(60_000), random.below(9000), 0].slice(0, 1 + random.below(3));
   const versions: Folder[] = [0, 1].map((i) => makeFolder(seed * 2 + i, { shards, hashes }));
-  await writeFolder(served, versions[0]);
+  await writeFolder(served, versions[0], new Date(0));
   const rate = random.uniform() * 0.7;
   const changesAt = random.uniform() < 0.2 ? random.below(14) : Infinity;
   let answers = 0;

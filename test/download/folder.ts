@@ -1,6 +1,6 @@
 /** Folders that look like a model's, as far as a download looks at them. */
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { folderStore } from '../../packages/core/src/download/folder_store.ts';
@@ -58,9 +58,13 @@ export function makeFolder(seed: number, options: FolderOptions = {}): Folder {
   return files;
 }
 
-export async function writeFolder(path: string, files: Folder): Promise<void> {
+/** @param time of the files: the server's ETags are made of it, and two versions may be written within one tick. */
+export async function writeFolder(path: string, files: Folder, time?: Date): Promise<void> {
   await mkdir(path, { recursive: true });
-  for (const [name, bytes] of Object.entries(files)) await writeFile(join(path, name), bytes);
+  for (const [name, bytes] of Object.entries(files)) {
+    await writeFile(join(path, name), bytes);
+    if (time) await utimes(join(path, name), time, time);
+  }
 }
 
 /** Whether a folder as it was opened holds just these files, to the byte. */

@@ -9,7 +9,7 @@ import send from 'send';
 /** What is wrong with one answer; `at` is a byte of the body, from 0 to 1 of its length. */
 export type Fault =
   /** The connection ends. */
-  | { readonly kind: 'drop'; readonly at: number }
+  | { readonly kind: 'drop'; readonly at: number; readonly validator?: boolean }
   /** Nothing more comes. */
   | { readonly kind: 'stall'; readonly at: number }
   /** The body ends early, and the length says so, too. */
@@ -139,6 +139,8 @@ function answerWrongly(request: IncomingMessage, response: ServerResponse, path:
       delete headers.etag;
       break;
     case 'drop':
+      if (fault.validator === false) delete headers.etag;
+      break;
     case 'stall':
   }
   response.writeHead(ranged ? 206 : 200, headers);

@@ -9,12 +9,25 @@ export interface SyncFile {
   close(): void;
 }
 
+/** What only the libraries for workers know of a file. */
+interface WorkerFile {
+  createSyncAccessHandle(): Promise<{
+    getSize(): number;
+    /** Bytes written. */
+    write(bytes: Uint8Array, options: { at: number }): number;
+    truncate(size: number): void;
+    flush(): void;
+    close(): void;
+  }>;
+}
+
 /** A worker that was killed with its page lets go of its files a little later. */
 const TRIES = 20;
 const PAUSE = 100;
 
 export async function openSync(folder: string, name: string): Promise<SyncFile> {
-  const file = await (await folderOf(folder, true)).getFileHandle(name, { create: true });
+  const parent = await folderOf(folder, true);
+  const file = (await parent.getFileHandle(name, { create: true })) as unknown as WorkerFile;
   const handle = await patiently(() => file.createSyncAccessHandle());
   return {
     size: handle.getSize(),

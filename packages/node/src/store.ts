@@ -28,7 +28,7 @@ export function nodeDisk(root: () => string): Disk {
   return {
     root,
     explain(error) {
-      const { code } = error as NodeJS.ErrnoException;
+      const { code } = (error ?? {}) as NodeJS.ErrnoException;
       if (code === 'ENOENT') return 'missing';
       if (code === 'ENOSPC' || code === 'EDQUOT') return 'full';
       return { fix: `Check that ${root()} may be written, or name another folder by LLAVA_SP_CACHE.` };

@@ -59,8 +59,9 @@ export function folderStore(disk: Disk): ModelStore {
     try {
       return await work();
     } catch (error) {
-      if (error instanceof LlavaSpError) throw error;
-      const reason = disk.explain(error);
+      const unreadable = error instanceof LlavaSpError && error.code === 'FILE_UNREADABLE';
+      if (error instanceof LlavaSpError && !unreadable) throw error;
+      const reason = disk.explain(unreadable ? error.cause : error);
       if (reason === 'missing' && absent !== undefined) return absent;
       throw cacheError(what, reason, error);
     }
