@@ -80,5 +80,5 @@ done
 # No C library and no emscripten: it owns its memory, and its callers speak to it by addresses alone. Whether a wasm-opt is
 # on the PATH must not change it.
 "$llvm/clang" --target=wasm32 -O3 -msimd128 -mbulk-memory -mnontrapping-fptoint -std=c11 -Wall -Wextra -Werror -ffreestanding -nostdlib --no-wasm-opt \
-  convert/*.c -o "$convert/convert.wasm" -Wl,--no-entry -Wl,-z,stack-size=65536 -Wl,--strip-all -Wl,--export=__heap_base
+  -Iinclude -Isimd128 convert/*.c -o "$convert/convert.wasm" -Wl,--no-entry -Wl,-z,stack-size=65536 -Wl,--strip-all -Wl,--export=__heap_base
 ls -l "$out"/kernels.*.wasm "$convert/convert.wasm"

@@ -1,8 +1,8 @@
 /* Stored floats to f32 and f32 to f16. */
 #include "convert.h"
 
-/* n values of `dtype` at any address to f32. Infinities and NaNs of f16 become large or infinite values: callers refuse the
- * tensor, so only their number counts. Returns how many values are not finite. */
+/* n values of `dtype`, at an address aligned to them, to f32. Infinities and NaNs of f16 may become large numbers: callers
+ * refuse the tensor, so only how many there are counts. Returns how many values are not finite. */
 EXPORT(to_f32) uint32_t to_f32(const uint8_t *src, float *dst, uint32_t n, uint32_t dtype) {
   uint32_t bad = 0, i = 0;
   v128_t count = wasm_i32x4_const_splat(0);
@@ -13,26 +13,18 @@ EXPORT(to_f32) uint32_t to_f32(const uint8_t *src, float *dst, uint32_t n, uint3
     for (; i + 4 <= n; i += 4) {
       v128_t h = wasm_i32x4_load16x4(src + 2 * i);
       count = wasm_i32x4_sub(count, wasm_i32x4_eq(wasm_v128_and(h, exponent), exponent));
-      wasm_v128_store(dst + i, wasm_f32x4_mul(wasm_v128_and(wasm_i32x4_shl(h, 13), mask), scale));
-    }
-    for (; i < n; i++) {
-      uint16_t h = (uint16_t)(src[2 * i] | src[2 * i + 1] << 8);
-      bad += (h & 0x7c00) == 0x7c00;
-      dst[i] = f16_to_f32(h);
+      store(dst + i, wasm_f32x4_mul(load4_f16_raw(src + 2 * i, mask), scale));
     }
   } else {
     for (; i + 4 <= n; i += 4) {
-      v128_t v = dtype == BF16 ? wasm_i32x4_shl(wasm_u32x4_load16x4(src + 2 * i), 16) : wasm_v128_load(src + 4 * i);
+      v128_t v = dtype == BF16 ? wasm_i32x4_shl(wasm_u32x4_load16x4(src + 2 * i), 16) : load(src + 4 * i);
       count = wasm_i32x4_sub(count, wasm_i32x4_eq(wasm_v128_and(v, inf), inf));
-      wasm_v128_store(dst + i, v);
+      store(dst + i, v);
     }
-    for (; i < n; i++) {
-      const uint8_t *p = src + (dtype == BF16 ? 2 : 4) * i;
-      uint32_t u = dtype == BF16 ? (uint32_t)(p[0] | p[1] << 8) << 16
-                                 : (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-      bad += (u & 0x7f800000) == 0x7f800000;
-      dst[i] = bits_f32(u);
-    }
+  }
+  for (; i < n; i++) {
+    dst[i] = load_dtype(src, i, dtype);
+    bad += !(dst[i] - dst[i] == 0);
   }
   return bad + wasm_u32x4_extract_lane(count, 0) + wasm_u32x4_extract_lane(count, 1) + wasm_u32x4_extract_lane(count, 2) +
          wasm_u32x4_extract_lane(count, 3);

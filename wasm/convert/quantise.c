@@ -138,8 +138,8 @@ static struct fit choose(struct groups *g, uint32_t bits, uint32_t tries) {
 /* Four groups of n values, lane by lane, from rows of floats. */
 INLINE void transpose(const float *const from[4], v128_t *to, uint32_t n) {
   for (uint32_t i = 0; i < n; i += 4) {
-    v128_t a = wasm_v128_load(from[0] + i), b = wasm_v128_load(from[1] + i);
-    v128_t c = wasm_v128_load(from[2] + i), d = wasm_v128_load(from[3] + i);
+    v128_t a = load(from[0] + i), b = load(from[1] + i);
+    v128_t c = load(from[2] + i), d = load(from[3] + i);
     v128_t ab = wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), cd = wasm_i32x4_shuffle(c, d, 0, 4, 1, 5);
     v128_t ef = wasm_i32x4_shuffle(a, b, 2, 6, 3, 7), gh = wasm_i32x4_shuffle(c, d, 2, 6, 3, 7);
     to[i] = wasm_i32x4_shuffle(ab, cd, 0, 1, 4, 5);
@@ -185,10 +185,10 @@ void quantise(const float *w, uint32_t rows, uint32_t cols, uint32_t stride, uin
       if (first + 3 < total) to[3 * words] = wasm_u32x4_extract_lane(word, 3);
     }
     float found[4][4];
-    wasm_v128_store(found[0], f.scale);
-    wasm_v128_store(found[1], f.bias);
-    wasm_v128_store(found[2], f.error);
-    wasm_v128_store(found[3], squares);
+    store(found[0], f.scale);
+    store(found[1], f.bias);
+    store(found[2], f.error);
+    store(found[3], squares);
     for (uint32_t i = 0; i < 4 && first + i < total; i++) {
       uint16_t scale = f32_to_f16(found[0][i]), bias = f32_to_f16(found[1][i]);
       if ((scale & 0x7c00) == 0x7c00 || (bias & 0x7c00) == 0x7c00) stats->overflow++;

@@ -28,18 +28,18 @@ void merge_lora(float *w, const float *b, const float *panels, float *scratch, f
       v128_t sum[4][2];
       for (int i = 0; i < 4; i++) sum[i][0] = sum[i][1] = wasm_f32x4_const_splat(0);
       for (uint32_t r = 0; r < rank; r++, a += PANEL, s += 4) {
-        v128_t left = wasm_v128_load(a), right = wasm_v128_load(a + 4);
+        v128_t left = load(a), right = load(a + 4);
 #pragma clang loop unroll(full)
         for (int i = 0; i < 4; i++) {
-          v128_t x = wasm_v128_load32_splat(s + i);
+          v128_t x = splat_f32(s + i);
           sum[i][0] = wasm_f32x4_add(sum[i][0], wasm_f32x4_mul(x, left));
           sum[i][1] = wasm_f32x4_add(sum[i][1], wasm_f32x4_mul(x, right));
         }
       }
       for (uint32_t i = 0; i < some; i++) {
         float *to = w + (uint64_t)(row + i) * stride + c;
-        wasm_v128_store(to, wasm_f32x4_add(wasm_v128_load(to), sum[i][0]));
-        wasm_v128_store(to + 4, wasm_f32x4_add(wasm_v128_load(to + 4), sum[i][1]));
+        store(to, wasm_f32x4_add(load(to), sum[i][0]));
+        store(to + 4, wasm_f32x4_add(load(to + 4), sum[i][1]));
       }
     }
   }
