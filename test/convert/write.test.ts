@@ -131,7 +131,11 @@ describe('a plan as a folder', () => {
 
   it('has a chat template, an image token and a card', async () => {
     const { out } = options();
-    await writePlan(planOf(tensors(), { license: 'mit' }), options());
+    const sources = [
+      { location: join(folder, 'mine', 'vicuna'), name: 'weights', size: 1 },
+      { location: 'https://me:secret@models.invalid/vicuna?token=secret', name: 'weights', size: 1 },
+    ];
+    await writePlan(planOf(tensors(), { license: 'mit', sources }), options());
     const json = async (name: string) => JSON.parse(await readFile(join(out, name), 'utf8')) as unknown;
     const config = await json('tokenizer_config.json');
     const tokenizer = createTokenizer(await json('tokenizer.json'), config);
@@ -145,6 +149,9 @@ describe('a plan as a folder', () => {
     );
     const card = await readFile(join(out, 'README.md'), 'utf8');
     expect(card).toContain('license: "mit"');
+    expect(card).toContain('| mine/vicuna | weights | 1 |');
+    expect(card).toContain('| https://models.invalid/vicuna | weights | 1 |');
+    expect(card).not.toMatch(/secret/);
     expect(card).not.toContain(folder);
     expect((await readdir(out)).filter((name) => /partial|conversion/.test(name))).toEqual([]);
   });

@@ -18,7 +18,7 @@ export interface ConvertOptions {
   /** A new or empty folder, or one where the same conversion was interrupted. */
   readonly out: string;
   readonly quantisation?: Partial<Quantisation>;
-  /** Threads that quantise; one a core by default. */
+  /** Threads that quantise; one a core by default, at most 16: more of them wait for the disk, and each takes memory. */
   readonly threads?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ConvertProgress) => void;
@@ -36,7 +36,7 @@ export interface ConvertOptions {
 export async function convert(options: ConvertOptions): Promise<ConversionReport> {
   const { signal } = options;
   const quantisation = checkQuantisation(options.quantisation);
-  const threads = checkThreads(options.threads ?? availableParallelism());
+  const threads = checkThreads(options.threads ?? Math.min(16, availableParallelism()));
   const open = (source: string | URL | undefined): Promise<ModelFiles | undefined> =>
     source === undefined ? Promise.resolve(undefined) : nodeHost.openModel(source, signal);
   throwIfAborted(signal);

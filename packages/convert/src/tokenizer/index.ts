@@ -38,7 +38,7 @@ export async function convertTokenizer(
   const published = await readOptional(files, 'tokenizer_config.json', signal);
   let tokenizer: Record<string, unknown>;
   let begins = usual[prompt].bos !== null;
-  let [bos, eos] = [tokenText(published.bos_token), tokenText(published.eos_token)];
+  let [bos, eos, unk] = [published.bos_token, published.eos_token, published.unk_token].map(tokenText);
   switch (form) {
     case 'json':
       tokenizer = await readJson(files, 'tokenizer.json', signal);
@@ -46,7 +46,7 @@ export async function convertTokenizer(
     case 'sentencepiece': {
       const model = parseSentencePiece(await readBytes(files, 'tokenizer.model', signal));
       tokenizer = llamaTokenizer(model);
-      [bos, eos] = [model.bos ?? undefined, model.eos ?? undefined];
+      [bos, eos, unk] = [model.bos ?? undefined, model.eos ?? undefined, model.unknown];
       begins = model.bos !== null;
       break;
     }
@@ -69,7 +69,7 @@ export async function convertTokenizer(
       bos_token: bos ?? usual[prompt].bos,
       eos_token:
         prompt === 'chatml' || prompt === 'internvl' ? usual[prompt].eos : (eos ?? usual[prompt].eos),
-      unk_token: tokenText(published.unk_token) ?? null,
+      unk_token: unk ?? null,
       pad_token: tokenText(published.pad_token) ?? null,
       additional_special_tokens: [image.token],
       add_bos_token: begins,

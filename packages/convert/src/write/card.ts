@@ -60,9 +60,11 @@ ${sources.join('\n')}
 `;
 }
 
-/** The last parts of a folder's path: who published what, not whose machine it lay on. */
+/** The last parts of a folder's path: who published what, not whose machine it lay on; an address without its secrets. */
 function shortLocation(location: string): string {
-  if (/^[a-z]+:\/\/|^hub:/i.test(location)) return location.replace(/\?.*$/, '');
+  if (/^[a-z]+:\/\/|^hub:/i.test(location)) {
+    return location.replace(/[?#].*$/, '').replace(/\/\/[^/]*@/, '//');
+  }
   return location.split(/[\\/]/).filter(Boolean).slice(-2).join('/');
 }
 
