@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { openFiles } from '../../packages/convert/src/sources/checkpoint.ts';
 import { openTorch } from '../../packages/convert/src/sources/torch.ts';
 import { memoryEntry, torchBytes, torchEntries, zipBytes, type ZipEntry } from '../support/torch_writer.ts';
-import { failure, folder, json, source } from '../weights/files.ts';
+import { failure, folder, json, source, type Reads } from '../weights/files.ts';
 import { file, readAll, weight } from './torch_files.ts';
 
 describe('zip files', () => {
@@ -111,6 +111,15 @@ describe('zip files', () => {
     change(new DataView(bytes.buffer), records(bytes)[2], bytes.length - 98);
     const error = await failure(() => readAll(bytes));
     expect(error.code).toBe('CHECKPOINT_INVALID');
+  });
+
+  test('a pickle of many megabytes is not even read', async () => {
+    const bytes = await zipBytes(replaced(0, memoryEntry('archive/data.pkl', new Uint8Array(17 * 2 ** 20))));
+    const reads: Reads[] = [];
+    const error = await failure(() => openTorch(source(bytes, file, reads), file));
+    expect(error.code).toBe('CHECKPOINT_INVALID');
+    expect(error.message).toMatch(/pickle has 17825792 bytes/);
+    expect(Math.max(...reads.map(({ begin, end }) => end - begin))).toBeLessThan(2 ** 20);
   });
 
   test('a million entries are not listed', async () => {

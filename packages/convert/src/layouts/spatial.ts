@@ -55,8 +55,7 @@ export function spatialFacts(located: Located, grid: number): SpatialFacts | nul
   const detail = conv ? { kernel: conv.tensor.shape.at(-1) ?? 0 } : null;
   if (transformers.length > 0) {
     const first = `${spatialRoot}transformer_${kernels[0]}.`;
-    const features = widthOf(located, `${first}query.weight`);
-    return { type: 'cropping', kernels, features, transformer: transformerOf(located, first), detail };
+    return { type: 'cropping', kernels, ...transformerOf(located, first), detail };
   }
   const features = located.get(`${spatialRoot}conv_${last}.weight`)?.tensor.shape[0] ?? 0;
   return { type: typeOf(located, kernels), kernels, features, transformer: null, detail };
@@ -104,15 +103,12 @@ function kernelsOf(located: Located, pattern: RegExp): number[] {
   return [...kernels].sort((a, b) => a - b);
 }
 
-function transformerOf(located: Located, root: string): NonNullable<SpatialFacts['transformer']> {
+function transformerOf(located: Located, root: string): Pick<SpatialFacts, 'features' | 'transformer'> {
+  const [mlp, features] = located.get(`${root}encoder.layers.0.linear1.weight`)?.tensor.shape ?? [];
+  if (features === undefined) throw unknown('its transformers have no encoder.layers.0.linear1.weight');
   let layers = 0;
   while (located.has(`${root}encoder.layers.${layers}.linear1.weight`)) layers++;
-  const mlp = located.get(`${root}encoder.layers.0.linear1.weight`)?.tensor.shape[0] ?? 0;
-  return { layers, heads: transformerHeads, mlp };
-}
-
-function widthOf(located: Located, name: string): number {
-  return located.get(name)?.tensor.shape.at(-1) ?? 0;
+  return { features, transformer: { layers, heads: transformerHeads, mlp } };
 }
 
 function unknown(what: string): LoadError {

@@ -151,7 +151,7 @@ async function openTensors(source: ByteSource, file: string, signal?: AbortSigna
  *
  * @throws {LoadError} `CONFIG_INVALID` past `limit` bytes; `MODEL_FILE_MISSING`, `FILE_UNREADABLE`.
  */
-export async function readWhole(
+async function readWhole(
   files: ModelFiles,
   name: string,
   limit: number,

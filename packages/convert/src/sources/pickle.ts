@@ -82,7 +82,7 @@ const allowed: ReadonlySet<string> = new Set([
 ]);
 
 /** A state dict of ten thousand tensors takes about 2 MB and 400,000 values; what a hostile file may make us keep is bounded. */
-const maxPickleBytes = 16 * 2 ** 20;
+export const maxPickleBytes = 16 * 2 ** 20;
 const maxValues = 1_000_000;
 const maxTextBytes = 65_536;
 const maxGlobalBytes = 200;
@@ -134,8 +134,6 @@ const stop = 0x2e;
  *   where the pickle is broken.
  */
 export function unpickle(bytes: Uint8Array, file: string): Pickled {
-  if (bytes.length > maxPickleBytes)
-    throw checkpointInvalid(file, `its pickle has ${bytes.length} bytes, the limit is ${maxPickleBytes}`);
   const machine = new Machine(bytes, file);
   if (machine.unsigned(1) !== protocol || machine.unsigned(1) !== 2)
     throw checkpointUnsafe(file, 'it is not a pickle of protocol 2, as torch.save writes it');
@@ -176,8 +174,9 @@ class Machine {
   }
 
   popMany(count: number): Pickled[] {
-    const values = Array.from({ length: count }, () => this.pop());
-    return values.reverse();
+    const values = this.#stack.splice(-count);
+    if (values.length < count || values.includes(mark)) throw this.#broken('it takes from an empty stack');
+    return values;
   }
 
   popToMark(): Pickled[] {

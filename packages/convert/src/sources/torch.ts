@@ -1,7 +1,7 @@
 import type { ByteSource } from '@llava-sp/core';
 import { dtypeBytes } from '@llava-sp/core/formats';
 import { checkpointInvalid } from './errors.ts';
-import { PickledTensor, unpickle, type PickledStorage } from './pickle.ts';
+import { maxPickleBytes, PickledTensor, unpickle, type PickledStorage } from './pickle.ts';
 import { readStrided, spanOf } from './strided.ts';
 import { publishedTensor, type PublishedTensor } from './tensors.ts';
 import { openZip, type ZipMember } from './zip.ts';
@@ -27,8 +27,10 @@ export async function openTorch(
   const root = pickle[0].slice(0, -'data.pkl'.length);
   await checkByteOrder(source, members.get(`${root}byteorder`), file, signal);
 
-  const bytes = await readMember(source, members.get(pickle[0]), signal);
-  const value = unpickle(bytes, file);
+  const member = members.get(pickle[0]);
+  if (member && member.size > maxPickleBytes)
+    throw checkpointInvalid(file, `its pickle has ${member.size} bytes, the limit is ${maxPickleBytes}`);
+  const value = unpickle(await readMember(source, member, signal), file);
   if (!(value instanceof Map)) throw checkpointInvalid(file, 'it holds no state dict');
   const tensors = new Map<string, PublishedTensor>();
   for (const [name, tensor] of value) {
