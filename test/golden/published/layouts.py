@@ -427,16 +427,17 @@ def write_internvl(parts: Parts, folder: Path, fast: bool) -> None:
 MLX = {"group_size": 32, "bits": 4}
 
 
-def quantized_by_mlx(parts: Parts) -> tuple[dict[str, object], Weights]:
+def quantized_by_mlx(parts: Parts, tower: bool) -> tuple[dict[str, object], Weights]:
     """Decoder and projector in q4 by mx.quantize, the patch convolution as [out, k, k, in]: the arrays under llava-hf's
-    names, and the weights that they stand for."""
+    names, and the weights that they stand for. ``tower``: the vision tower's matrices and positions too, as nn.quantize
+    takes every Linear and Embedding unless it is told to skip the tower."""
     import mlx.core as mx
 
     stored, meant = {}, dict(parts.weights)
     for name, w in parts.weights.items():
         layer = name.removesuffix(".weight")
         x = mx.array(w, dtype=mx.float16)
-        if name.startswith("vision_tower.") or w.ndim < 2:
+        if w.ndim != 2 or (name.startswith("vision_tower.") and not tower):
             stored[name] = mx.transpose(x, (0, 2, 3, 1)) if w.ndim == 4 else x
             continue
         codes, scales, biases = mx.quantize(x, **MLX)
@@ -447,12 +448,12 @@ def quantized_by_mlx(parts: Parts) -> tuple[dict[str, object], Weights]:
     return stored, meant
 
 
-def write_mlx(parts: Parts, folder: Path) -> None:
+def write_mlx(parts: Parts, folder: Path, tower: bool) -> None:
     """A llava-hf folder as MLX converts it: its own names and config beside a file that MLX wrote."""
     import mlx.core as mx
 
     write_hf(parts, folder, "published")
-    mx.save_safetensors(str(folder / "model.safetensors"), quantized_by_mlx(parts)[0], metadata={"format": "mlx"})
+    mx.save_safetensors(str(folder / "model.safetensors"), quantized_by_mlx(parts, tower)[0], metadata={"format": "mlx"})
     described = json.loads((folder / "config.json").read_text())
     write_json(folder / "config.json", described | {"quantization": MLX})
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
@@ -470,5 +471,6 @@ WRITERS = {
     "internvl2-sp": lambda p, f: write_internvl(p, f / "model", fast=True),
     "siglip-qwen2": lambda p, f: write_merged(p, f, tower_inside=False),
     "transformer-sfe": lambda p, f: write_merged(p, f, tower_inside=True),
-    "mlx-q4": lambda p, f: write_mlx(p, f / "model"),
+    "mlx-q4": lambda p, f: write_mlx(p, f / "model", tower=False),
+    "mlx-q4-all": lambda p, f: write_mlx(p, f / "model", tower=True),
 }

@@ -48,6 +48,7 @@ ASKED = {
     "siglip-qwen2": ("Which colour is it?", (58, 41)),
     "transformer-sfe": ("Is it a square?", (45, 52)),
     "mlx-q4": ("Is it a circle?", (55, 48)),
+    "mlx-q4-all": ("Is it a cross?", (49, 60)),
 }
 
 
@@ -175,7 +176,7 @@ def make(name: str, on_device: Path | None) -> None:
     scales = tiny.layer_scales(config, SEED) if config["vision_config"]["model_type"] == "intern_vit" else {}
     parts = layouts.Parts(config, vision, pieces, tiny.lora(config, SEED) if name.startswith("lora") else {}, scales)
     counts = tiny.folded(vision, scales)
-    if name == "mlx-q4":  # the search is on the values that the codes stand for
+    if name.startswith("mlx"):  # the search is on the values that the codes stand for
         return make_mlx(name, config, parts, pixels, layout, prompt, question, on_device)
     stages = lambda dtype: family.stages(config, reference.tensors(counts, dtype), pixels.to(dtype), layout)
     truth, single = stages(torch.float64), stages(torch.float32)
@@ -201,7 +202,7 @@ def make_mlx(name, config, parts, pixels, layout, prompt, question, on_device) -
     truth = None
     for seed in range(SEED, SEED + SEARCH):
         parts.weights = vision | language_part(name, config, seed)[0]
-        meant = layouts.quantized_by_mlx(parts)[1]
+        meant = layouts.quantized_by_mlx(parts, name == "mlx-q4-all")[1]
         stages = lambda dtype: family.stages(config, reference.tensors(meant, dtype), pixels.to(dtype), layout)
         truth = truth or stages(torch.float64)  # the decoder has no part in them
         tokens, logits, _ = answer(config, meant, prompt["prompt_ids"], truth["visual_tokens"])
@@ -211,7 +212,7 @@ def make_mlx(name, config, parts, pixels, layout, prompt, question, on_device) -
     else:
         raise RuntimeError(f"{name}: no seed in {SEARCH} gives clear greedy tokens")
     print(f"{name}: seed {seed}, smallest gap {gap:.4f}, {len(set(tokens))} different tokens", flush=True)
-    layouts.write_mlx(parts, folder / "model")
+    layouts.WRITERS[name](parts, folder)
     finish(name, config, meant, truth, stages(torch.float32), pixels, layout, prompt, question, seed)
     if on_device:
         write_on_device(on_device / name, config, meant, parts.sentencepiece, True)

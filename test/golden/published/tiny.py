@@ -90,6 +90,7 @@ CONFIGS: dict[str, dict] = {
         spatial("cropping", 2, None, extractor="transformer", transformer={"layers": 2, "heads": 8, "mlp": 64}),
     ),
     "mlx-q4": config(CLIP | {"num_hidden_layers": 2}, PADDED, None, image_token_index=400, image_aspect_ratio="original"),
+    "mlx-q4-all": config(CLIP | {"num_hidden_layers": 2}, PADDED, None, image_token_index=400, image_aspect_ratio="original"),
 }  # fmt: skip
 # InternVL2-1B is published in bfloat16.
 BF16 = ("internvl2", "internvl2-sp", "siglip-qwen2")
