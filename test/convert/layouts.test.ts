@@ -178,8 +178,10 @@ describe('variants are told by names and shapes', () => {
       'model.',
       'model.vision_tower.',
     ]) {
-      const inside = Object.entries(towerDrafts(published)).map(([name, draft]) => [prefix + name, draft]);
-      const { checkpoint } = wholeFolders(published, {}, Object.fromEntries(inside) as object);
+      const inside = Object.entries(towerDrafts(published)).map(
+        ([name, draft]) => [prefix + name, draft] as const,
+      );
+      const { checkpoint } = wholeFolders(published, {}, Object.fromEntries(inside));
       const visionTower = folder({
         'config.json': json(towerConfig(published)),
         'preprocessor_config.json': json(preprocessorConfig),
