@@ -36,21 +36,26 @@ options
       --max-tokens N    longest answer, in tokens
       --temperature T   0 is greedy (default)
       --seed N          for temperatures above 0
-      --out DIR         convert: the folder to make; an interrupted conversion goes on in it
-      --base SOURCE     convert, inspect: the language model that a LoRA folder is trained on
-      --vision-tower SOURCE        convert, inspect: the vision encoder, where the checkpoint lacks it
-      --llm F --sfe F --detail F   convert: q4, q8 or f16 (default: q4)
-      --vision F --projector F --embeddings F   the same for the rest (default: q8)
-      --group N         convert: weights that share a scale, 32, 64 or 128 (default: 64)
-      --tries N         convert: ranges tried for each group, 0 (min/max) to 6 (default: 2)
-      --context N       inspect: tokens that the KV cache is to hold (default: the model's own)
       --json            one JSON object on stdout instead of text
       --stats           tokens and times on stderr
   -q, --quiet           no progress bar
   -h, --help, -v, --version
 
+convert and inspect
+  -o, --out DIR         the folder to make; an interrupted conversion goes on in it
+      --base SOURCE     the language model that a LoRA folder is trained on
+      --vision-tower SOURCE
+                        the vision encoder, where the checkpoint lacks it
+      --llm F, --sfe F, --detail F
+                        how these parts are stored: q4, q8 or f16 (default: q4)
+      --vision F, --projector F, --embeddings F
+                        the same (default: q8)
+      --group N         weights that share a scale: 32, 64 or 128 (default: 64)
+      --tries N         ranges tried for each group, 0 (plain min/max) to 6 (default: 2)
+      --context N       inspect: tokens that the KV cache is to hold (default: the model's own)
+
 exit codes
-  0 answered   1 failed (doctor: a kernel is wrong)   2 wrong usage   3 image, model or option that can't be used
+  0 done   1 failed (doctor: a kernel is wrong)   2 wrong usage   3 image, model or option that can't be used
   4 not supported here   5 device failed or out of memory   130 interrupted`;
 
 /** The command line itself is wrong. */
