@@ -72,12 +72,12 @@ describe('quantised', () => {
   });
 });
 
-describe('a folder that MLX quantised', () => {
-  const folder = new URL('mlx-q4/model/', root);
+describe.each(['mlx-q4', 'mlx-q4-all'])('a folder that MLX quantised: %s', (name) => {
+  const folder = new URL(`${name}/model/`, root);
   const read = async () => {
-    const { golden, stages } = await readGolden('mlx-q4', new URL('mlx-q4/golden/', root));
+    const { golden, stages } = await readGolden(name, new URL(`${name}/golden/`, root));
     const config = parseModelConfig(JSON.parse(await readFile(new URL('config.json', folder), 'utf8')));
-    return { name: 'mlx-q4', golden, stages, config, folder };
+    return { name, golden, stages, config, folder };
   };
 
   test('is read as the values that its codes stand for', async () => {
@@ -92,9 +92,9 @@ describe('a folder that MLX quantised', () => {
     const model = await read();
     // Activations are rounded to int8 at run time.
     const error = worst((await stageErrors(await openWasm(), model)).errors);
-    expect(error.vision).toBeLessThan(0.02);
-    expect(error.logits).toBeLessThan(0.1);
-    const { usage } = await answerOf(folder, 'mlx-q4', model.golden.question);
+    expect(error.vision).toBeLessThan(0.08);
+    expect(error.logits).toBeLessThan(0.25);
+    const { usage } = await answerOf(folder, name, model.golden.question);
     expect(usage.completionTokens).toBe(STEPS);
   });
 });

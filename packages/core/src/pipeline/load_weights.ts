@@ -3,6 +3,7 @@ import { LoadError, settleAll } from '../errors/index.ts';
 import type { ModelConfig } from '../models/config.ts';
 import { visualTokenRange } from '../models/visual.ts';
 import type { Program, WeightRef } from '../ops/index.ts';
+import { readDequantized } from '../weights/dequantize.ts';
 import { describeLayer, type LayerWeight } from '../weights/quantization.ts';
 import type { WeightStore } from '../weights/store.ts';
 import { isPatchEmbedding, orderPatchEmbedding } from './patch_embedding.ts';
@@ -81,7 +82,9 @@ function describe(
   config: ModelConfig,
   ref: WeightRef,
 ): { stored: StoredWeight; bytes: number } {
-  if (ref.kind === 'vector') return describeVector(store, ref);
+  if (ref.kind === 'vector') {
+    return isQuantizedTable(store, ref) ? describeTable(store, config, ref) : describeVector(store, ref);
+  }
   const layer = describeLayer(store, config.quantization, ref.name.replace(/\.weight$/, ''), ref);
   const { affine } = layer;
   const dtype = DTYPES[affine ? affine.dtype : (layer.format as 'f32' | 'f16' | 'bf16')];
@@ -124,6 +127,24 @@ function readers(
   };
 }
 
+/** MLX quantises every embedding, the table of positions among them. */
+function isQuantizedTable(store: WeightStore, { name }: WeightRef): boolean {
+  return name.endsWith('.position_embedding.weight') && store.has(name.replace(/weight$/, 'scales'));
+}
+
+function describeTable(
+  store: WeightStore,
+  config: ModelConfig,
+  ref: WeightRef,
+): { stored: StoredWeight; bytes: number } {
+  const layer = describeLayer(store, config.quantization, ref.name.replace(/\.weight$/, ''));
+  if (layer.n * layer.k !== ref.n) throw sizeError(ref, [layer.n, layer.k]);
+  const readRows: StoredWeight['readRows'] = async (_begin, _end, signal) => ({
+    values: new Uint8Array((await readDequantized(store, layer, signal)).buffer),
+  });
+  return { stored: { ref, format: 'f32', dtype: 'F32', group: 0, readRows }, bytes: 4 * ref.n };
+}
+
 function describeVector(store: WeightStore, ref: WeightRef): { stored: StoredWeight; bytes: number } {
   const entry = store.entry(ref.name);
   const { dtype } = entry;
@@ -135,15 +156,17 @@ function describeVector(store: WeightStore, ref: WeightRef): { stored: StoredWei
     });
   }
   const count = entry.shape.reduce((product, size) => product * size, 1);
-  if (count !== ref.n) {
-    throw new LoadError({
-      code: 'WEIGHTS_SHAPE',
-      message: `The tensor ${ref.name} has the shape [${entry.shape.join(', ')}]; config.json asks for ${ref.n} values.`,
-      fix: 'Check that config.json belongs to these weights.',
-    });
-  }
+  if (count !== ref.n) throw sizeError(ref, entry.shape);
   const readRows: StoredWeight['readRows'] = async (_begin, _end, signal) => ({
     values: await store.read(ref.name, 0, entry.rows, signal),
   });
   return { stored: { ref, format: 'f32', dtype, group: 0, readRows }, bytes: entry.size };
+}
+
+function sizeError({ name, n }: WeightRef, shape: readonly number[]): LoadError {
+  return new LoadError({
+    code: 'WEIGHTS_SHAPE',
+    message: `The tensor ${name} has the shape [${shape.join(', ')}]; config.json asks for ${n} values.`,
+    fix: 'Check that config.json belongs to these weights.',
+  });
 }
