@@ -55,7 +55,7 @@ convert and inspect
       --context N       inspect: tokens that the KV cache is to hold (default: the model's own)
 
 exit codes
-  0 done   1 failed (doctor: a kernel is wrong)   2 wrong usage   3 image, model or option that can't be used
+  0 answered, done   1 failed (doctor: a kernel is wrong)   2 wrong usage   3 image, model or option that can't be used
   4 not supported here   5 device failed or out of memory   130 interrupted`;
 
 /** The command line itself is wrong. */
