@@ -14,6 +14,7 @@ import type { DownloadProgress } from '../../packages/core/src/download/progress
 import { parseRemote, type HubSource } from '../../packages/core/src/download/source.ts';
 import { ArgumentError, LlavaSpError } from '../../packages/core/src/errors/index.ts';
 import type { ModelFiles, ModelStore } from '../../packages/core/src/host.ts';
+import { nodeFetch } from '../../packages/node/src/fetch.ts';
 import { dump, holds, makeFolder, sha256, storeIn, temporary, writeFolder, type Folder } from './folder.ts';
 import { startServer, type Fault, type FaultServer } from './server.ts';
 
@@ -52,7 +53,7 @@ function download(
   source: string | HubSource = `${server.origin}/model`,
 ): Promise<ModelFiles> {
   const { store = storeIn(kept), environment = {}, ...rest } = options;
-  const place = { store, environment: (name: string) => environment[name] };
+  const place = { store, fetch: nodeFetch, environment: (name: string) => environment[name] };
   return downloadModel(place, parseRemote(source, place.environment), {
     ...rest,
     download: { backoff: 1, stallTimeout: 200, retries: 3, ...rest.download },
@@ -263,7 +264,7 @@ describe('abort', () => {
     server.fault = ({ method, path }) => (method === 'GET' && path.endsWith(SHARD) ? fault : null);
     const controller = new AbortController();
     const work = codeOf(download({ signal: controller.signal, download: { stallTimeout: 60_000 } }));
-    await vi.waitFor(() => expect(gets(SHARD)).toHaveLength(1));
+    await vi.waitFor(() => expect(gets(SHARD)).toHaveLength(1), { timeout: 20_000 });
     await new Promise((done) => setTimeout(done, 100));
     const began = performance.now();
     controller.abort();
@@ -616,7 +617,8 @@ describe('the cache', () => {
 
 describe('files one at a time', () => {
   test('each comes when it is opened, and stays', async () => {
-    const remote = () => remoteFiles({ store: storeIn(kept) }, parseRemote(`${server.origin}/model`));
+    const remote = () =>
+      remoteFiles({ store: storeIn(kept), fetch: nodeFetch }, parseRemote(`${server.origin}/model`));
     const files = remote();
     expect(await files.has(SHARD)).toBe(true);
     expect(await files.has('pytorch_model.bin')).toBe(false);

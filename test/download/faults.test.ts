@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { downloadModel } from '../../packages/core/src/download/model.ts';
 import { parseRemote } from '../../packages/core/src/download/source.ts';
 import { LoadError } from '../../packages/core/src/errors/index.ts';
+import { nodeFetch } from '../../packages/node/src/fetch.ts';
 import { Random } from '../support/random.ts';
 import { dump, holds, makeFolder, sha256, storeIn, temporary, writeFolder, type Folder } from './folder.ts';
 import { startServer, type Asked, type Fault, type FaultServer } from './server.ts';
@@ -79,7 +80,7 @@ async function run(seed: number): Promise<string> {
   });
 
   const download = (stallTimeout: number) =>
-    downloadModel({ store: storeIn(kept) }, parseRemote(`${server.origin}/${name}`), {
+    downloadModel({ store: storeIn(kept), fetch: nodeFetch }, parseRemote(`${server.origin}/${name}`), {
       download: { backoff: 1, retries: 3, stallTimeout, parallel: 1 + random.below(4) },
     });
   const good = async (opened: Awaited<ReturnType<typeof download>>): Promise<boolean> => {

@@ -7,7 +7,10 @@
 export interface ByteSource {
   /** In bytes. */
   readonly size: number;
-  /** Bytes `[begin, end)`; rejects when the range is not inside the file or the read falls short. */
+  /**
+   * Bytes `[begin, end)`; rejects when the range is not inside the file or the read falls short. They are the caller's: it may
+   * hand their buffer to another thread.
+   */
   read(begin: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
   /** Releases the file. */
   close(): Promise<void>;
@@ -117,6 +120,8 @@ export interface Host {
   readonly settings: Settings;
   /** Where downloads are kept; without one, models come from folders and Blobs alone. */
   readonly store?: ModelStore;
+  /** In the place of the global one, where that is not to be relied on. */
+  readonly fetch?: typeof fetch;
   /** What the user's environment says, where a runtime has one and may read it. */
   readonly environment?: (name: 'HF_ENDPOINT' | 'HF_TOKEN') => string | undefined;
 }

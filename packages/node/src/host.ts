@@ -16,6 +16,7 @@ import {
   type WorkerPort,
 } from '@llava-sp/core';
 import { openFolder, toPath } from './files.ts';
+import { nodeFetch } from './fetch.ts';
 import { openGpu } from './gpu.ts';
 import { decodeImage } from './image/decode.ts';
 import { fileSettings, settingsPath } from './settings.ts';
@@ -37,6 +38,7 @@ export const nodeHost: Host = {
   openGpu,
   settings: fileSettings(settingsPath()),
   store: nodeStore,
+  fetch: nodeFetch,
   environment: (name) => process.env[name],
 };
 
@@ -45,7 +47,7 @@ const CHUNK_BYTES = 256 << 10;
 async function readImage(source: string | URL | Blob, signal?: AbortSignal): Promise<Uint8Array> {
   if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
   const text = String(source);
-  if (/^(https?|data|blob):/i.test(text)) return fetchImage(text, signal);
+  if (/^(https?|data|blob):/i.test(text)) return fetchImage(text, signal, nodeFetch);
   if (source instanceof URL && source.protocol !== 'file:') {
     throw new UnsupportedError({
       code: 'SOURCE_UNSUPPORTED',

@@ -39,7 +39,7 @@ const REDIRECTS = [301, 302, 303, 307, 308];
  *
  * @throws {ArgumentError} `OPTION_INVALID` for a token that no header can hold; it is not shown.
  */
-export function createRequest(remote: Remote, token: string | undefined): Request {
+export function createRequest(remote: Remote, token: string | undefined, fetchOne = fetch): Request {
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
     throw new ArgumentError({
       code: 'OPTION_INVALID',
@@ -62,10 +62,12 @@ export function createRequest(remote: Remote, token: string | undefined): Reques
         headers.set('authorization', `Bearer ${token}`);
       }
       const init: RequestInit = { method, headers, signal, cache: 'no-store' };
-      let response = await send(address, { ...init, redirect: hidden ? 'follow' : 'manual' }, file, signal);
+      const send = (redirect: RequestRedirect): Promise<Response> =>
+        reach(() => fetchOne(address, { ...init, redirect }), file, signal);
+      let response = await send(hidden ? 'follow' : 'manual');
       if (response.type === 'opaqueredirect') {
         hidden = true;
-        response = await send(address, { ...init, redirect: 'follow' }, file, signal);
+        response = await send('follow');
       }
       seen.commit ??= response.headers.get('x-repo-commit');
       seen.sha256 ??= linkedHash(response.headers);
@@ -80,14 +82,9 @@ export function createRequest(remote: Remote, token: string | undefined): Reques
   };
 }
 
-async function send(
-  address: string,
-  init: RequestInit,
-  file: string,
-  signal: AbortSignal,
-): Promise<Response> {
+async function reach<T>(work: () => Promise<T>, file: string, signal: AbortSignal): Promise<T> {
   try {
-    return await fetch(address, init);
+    return await work();
   } catch (cause) {
     if (signal.aborted) throw new AbortedError(signal.reason);
     throw new Interrupted(`the server can't be reached for ${file}`, { cause });

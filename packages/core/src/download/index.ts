@@ -28,7 +28,7 @@ export async function openSource(
  * @throws {ArgumentError} `OPTION_INVALID`.
  */
 export function openRemote(
-  host: Pick<Host, 'store' | 'environment'>,
+  host: Pick<Host, 'store' | 'environment' | 'fetch'>,
   source: string | URL,
   options: DownloadOptions & DownloadEvents = {},
 ): ModelFiles {

@@ -17,7 +17,7 @@ export interface DownloadEvents {
   signal?: AbortSignal;
 }
 
-type Place = Pick<Host, 'store' | 'environment'>;
+type Place = Pick<Host, 'store' | 'environment' | 'fetch'>;
 
 /** What every model folder has: they are small, and the first of them says whether there is a model at all. */
 const REQUIRED = ['config.json', 'preprocessor_config.json', 'tokenizer.json', 'tokenizer_config.json'];
@@ -105,7 +105,7 @@ function storeOf({ store }: Place): ModelStore {
 
 /** Holds the lock of the model's folder while `work` downloads. */
 async function withSession<T>(
-  { environment }: Place,
+  { environment, fetch }: Place,
   remote: Remote,
   entry: Entry,
   options: DownloadOptions & DownloadEvents,
@@ -115,7 +115,7 @@ async function withSession<T>(
   const limits = limitsOf(options);
   const token =
     options.token ?? (remote.environmentToken ? environment?.('HF_TOKEN') || undefined : undefined);
-  const request = createRequest(remote, token);
+  const request = createRequest(remote, token, fetch);
   throwIfAborted(signal);
   const release = await entry.store.lock(entry.folder, { signal });
   const meter = new Meter((progress) => onProgress?.(progress));

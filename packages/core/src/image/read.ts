@@ -49,11 +49,12 @@ export async function collectImage(
 /**
  * Fetches an image from an http(s), data or blob address.
  *
+ * @param get in the place of the runtime's `fetch`.
  * @throws {LoadError} `FILE_UNREADABLE`; as {@link collectImage}.
  */
-export async function fetchImage(address: string, signal?: AbortSignal): Promise<Uint8Array> {
+export async function fetchImage(address: string, signal?: AbortSignal, get = fetch): Promise<Uint8Array> {
   try {
-    const response = await fetch(address, { signal });
+    const response = await get(address, { signal });
     if (!response.ok) throw new Error(`status ${response.status}`);
     return response.body ? await collectImage(chunksOf(response.body), address) : new Uint8Array(0);
   } catch (cause) {
