@@ -30,6 +30,7 @@ const layouts: [string, string, stages?: 'stages'][] = [
   ['llava-hf as published', 'llava-hf-old', 'stages'],
   ['llava-hf, names under model.', 'llava-hf-new', 'stages'],
   ['LLaVA-1.6', 'llava-next'],
+  ['LLaVA-1.6 of its own names, with spatial tokens', 'next-sp', 'stages'],
   ['InternVL2', 'internvl2'],
   ['InternVL2 with spatial tokens', 'internvl2-sp'],
   ['SigLIP and Qwen2', 'siglip-qwen2'],

@@ -97,12 +97,18 @@ def llava_names(state: State, config: dict) -> State:
     ours = {f"mm_projector.{2 * i}.{kind}": state[f"multi_modal_projector.linear_{i + 1}.{kind}"] for i in (0, 1) for kind in ("weight", "bias")}
     if config["spatial_config"] is not None:
         ours |= spatial_names(state, config)
+    if "image_newline.weight" in state:
+        ours["image_newline"] = state["image_newline.weight"][0]
     return {f"model.{name}": t for name, t in ours.items()}
 
 
 def llava_config(config: dict, tower: str) -> dict[str, object]:
     qwen = config["text_config"]["model_type"] == "qwen2"
-    return text_json(config) | {
+    tiles = {}
+    if config["image_aspect_ratio"] == "anyres":  # LLaVA's own code has [width, height]
+        pinpoints = [list(reversed(pair)) for pair in config["image_grid_pinpoints"]]
+        tiles = {"image_grid_pinpoints": pinpoints, "mm_patch_merge_type": config["mm_patch_merge_type"]}
+    return text_json(config) | tiles | {
         "architectures": ["LlavaQwenForCausalLM" if qwen else "LlavaLlamaForCausalLM"],
         "model_type": "llava_qwen" if qwen else "llava_llama",
         "freeze_mm_mlp_adapter": False,
@@ -151,7 +157,8 @@ def write_tower(parts: Parts, folder: Path, binary: bool, weights: bool = True) 
         # buffers of older versions, which the published file has
         extra = {"vision_model.embeddings.position_ids": torch.arange(positions)[None]}
         torch.save({**model.state_dict(), **extra}, folder / "pytorch_model.bin")
-    write_json(folder / "preprocessor_config.json", preprocessor(parts.config))
+    # a tower knows nothing of tiles
+    write_json(folder / "preprocessor_config.json", preprocessor(parts.config | {"image_aspect_ratio": "pad"}))
 
 
 def write_llama_tokenizer(parts: Parts, folder: Path) -> None:
@@ -467,6 +474,7 @@ WRITERS = {
     "llava-hf-old": lambda p, f: write_hf(p, f / "model", "published"),
     "llava-hf-new": lambda p, f: write_hf(p, f / "model", "model"),
     "llava-next": lambda p, f: write_hf(p, f / "model", "writes"),
+    "next-sp": lambda p, f: write_merged(p, f, tower_inside=True),
     "internvl2": lambda p, f: write_internvl(p, f / "model", fast=False),
     "internvl2-sp": lambda p, f: write_internvl(p, f / "model", fast=True),
     "siglip-qwen2": lambda p, f: write_merged(p, f, tower_inside=False),

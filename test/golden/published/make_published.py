@@ -43,6 +43,7 @@ ASKED = {
     "llava-hf-old": ("What is this?", (64, 50)),
     "llava-hf-new": ("What is that?", (50, 64)),
     "llava-next": ("Describe the picture.", (83, 57)),
+    "next-sp": ("What is above it?", (60, 80)),
     "internvl2": ("What is to the left?", (139, 66)),
     "internvl2-sp": ("What is below it?", (62, 131)),
     "siglip-qwen2": ("Which colour is it?", (58, 41)),

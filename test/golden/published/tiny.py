@@ -70,6 +70,12 @@ CONFIGS: dict[str, dict] = {
     "llava-hf-old": config(CLIP, PADDED, None, image_token_index=400, image_aspect_ratio="original"),
     "llava-hf-new": config(CLIP, PADDED, None, image_token_index=400, image_aspect_ratio="original"),
     "llava-next": config(CLIP, PADDED, None, image_token_index=400, **ANYRES),
+    "next-sp": config(
+        CLIP,
+        LLAMA,
+        spatial("pooling", 3, 2),
+        **ANYRES | {"image_grid_pinpoints": [[48, 96], [144, 96]]},
+    ),
     "internvl2": config(INTERN_VIT, QWEN2, None, **INTERNVL),
     "internvl2-sp": config(
         INTERN_VIT | {"qk_normalization": True, "qkv_bias": False},
