@@ -305,10 +305,14 @@ def write_hf(parts: Parts, folder: Path, spelling: str) -> None:
     if spelling != "writes":
         rename_file(folder / "model.safetensors", PUBLISHED if spelling == "published" else PREFIXED)
     described = json.loads((folder / "config.json").read_text())
-    if spelling == "published":  # llava-hf's files state of the decoder only what differs from LlamaConfig's defaults
-        plain = transformers.LlamaConfig()
-        text = {k: v for k, v in text_json(parts.config).items() if k == "model_type" or getattr(plain, k, None) != v}
-        described |= {"text_config": text | {"torch_dtype": "float16"}, "pad_token_id": 401, "ignore_index": -100}
+    if spelling == "published":  # llava-hf's files state only what differs from the configurations' defaults
+        without = lambda part, plain: {k: v for k, v in part.items() if k == "model_type" or getattr(plain, k, None) != v}
+        described |= {
+            "text_config": without(text_json(parts.config), transformers.LlamaConfig()) | {"torch_dtype": "float16"},
+            "vision_config": without(described["vision_config"], transformers.CLIPVisionConfig()) | {"vocab_size": 32000},
+            "pad_token_id": 401,
+            "ignore_index": -100,
+        }
     write_json(folder / "config.json", described)
     write_json(folder / "preprocessor_config.json", preprocessor(parts.config))
     write_llama_tokenizer(parts, folder)
