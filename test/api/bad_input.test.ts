@@ -370,7 +370,11 @@ describe('model folders', () => {
   const sources: [string, unknown, ErrorCode, string | RegExp][] = [
     ['a missing folder', join(images, 'nowhere'), 'MODEL_NOT_FOUND', 'nowhere'],
     ['a file', image, 'MODEL_NOT_FOUND', 'image.png'],
-    ['an address', 'https://127.0.0.1/model', 'SOURCE_UNSUPPORTED', '127.0.0.1'],
+    ['an address of another kind', new URL('ftp://host/model'), 'SOURCE_UNSUPPORTED', 'ftp:'],
+    ['an address with a password', 'https://user:secret@127.0.0.1/model', 'OPTION_INVALID', 'password'],
+    ["no hub's id", 'hub:model', 'OPTION_INVALID', '"model"'],
+    ['a list of no files', ['config.json'], 'OPTION_INVALID', 'File'],
+    ['no files at all', {}, 'MODEL_FILE_MISSING', 'config.json'],
     ['a file: URL of another machine', 'file://host/model', 'SOURCE_UNSUPPORTED', 'host'],
     ['an empty text', '', 'OPTION_INVALID', /empty/],
     ['nothing', undefined, 'OPTION_INVALID', 'undefined'],

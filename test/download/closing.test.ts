@@ -26,7 +26,8 @@ beforeAll(async () => {
       const body = folder[path.slice(1)];
       const status = body ? '200 OK' : '404 Not Found';
       socket.write(`HTTP/1.0 ${status}\r\nContent-Length: ${body?.length ?? 0}\r\nConnection: close\r\n\r\n`);
-      socket.end(method === 'GET' ? body : undefined);
+      if (method === 'GET' && body) socket.end(body);
+      else socket.end();
     });
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));

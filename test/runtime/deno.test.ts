@@ -104,7 +104,8 @@ describe('in Deno', () => {
     ["'no/such/folder'", /^MODEL_NOT_FOUND /],
     ["new URL('file://host/model')", /^SOURCE_UNSUPPORTED /],
     ["'file:///%zz'", /^SOURCE_UNSUPPORTED /],
-    ["'https://example.org/model'", /^SOURCE_UNSUPPORTED /],
+    ["new URL('ftp://host/model')", /^SOURCE_UNSUPPORTED /],
+    ["'https://127.0.0.1/model'", /^CACHE_UNAVAILABLE .*--allow-env=LLAVA_SP_CACHE/],
     ["'examples/images'", /^MODEL_FILE_MISSING /],
     ["new URL('examples/images', 'file://' + Deno.cwd() + '/')", /^MODEL_FILE_MISSING /],
   ])('a model folder %s is refused', async (source, expected) => {
