@@ -105,6 +105,20 @@ describe('a server that does as it should', () => {
     expect(await holds(await download({}, `${server.origin}/single`), single)).toBe(true);
   });
 
+  test.each(['chat_template.jinja', 'chat_template.json'])(
+    '%s comes where the tokenizer has none',
+    async (name) => {
+      const beside = { [name]: new TextEncoder().encode('{}') };
+      const bare = { ...makeFolder(2, { template: false }), ...beside };
+      await writeFolder(join(served, 'bare'), bare);
+      expect(await holds(await download({}, `${server.origin}/bare`), bare)).toBe(true);
+      await writeFolder(join(served, 'model'), beside);
+      const files = await download();
+      expect(await holds(files, folder)).toBe(true);
+      expect(await files.has(name)).toBe(false);
+    },
+  );
+
   test('files come side by side, no more than asked for', async () => {
     await writeFolder(
       join(served, 'many'),

@@ -15,6 +15,8 @@ export interface FolderOptions {
   readonly shards?: readonly number[];
   /** Whether the index has hashes. */
   readonly hashes?: boolean;
+  /** Whether the tokenizer has its chat template. */
+  readonly template?: boolean;
 }
 
 const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
@@ -33,13 +35,13 @@ function shardOf(name: string, bytes: number, random: Random): Uint8Array {
 }
 
 export function makeFolder(seed: number, options: FolderOptions = {}): Folder {
-  const { shards = [50_000, 30_000, 1000], hashes = true } = options;
+  const { shards = [50_000, 30_000, 1000], hashes = true, template = true } = options;
   const random = new Random(seed);
   const files: Record<string, Uint8Array> = {
     'config.json': text({ model_type: 'llava', seed }),
     'preprocessor_config.json': text({}),
     'tokenizer.json': text({ vocab: Array.from({ length: 500 }, (_, i) => `word ${i} ${random.bits()}`) }),
-    'tokenizer_config.json': text({}),
+    'tokenizer_config.json': text(template ? { chat_template: '{{ messages }}' } : {}),
   };
   const names = shards.map(
     (_, i) =>

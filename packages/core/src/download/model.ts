@@ -21,6 +21,8 @@ type Place = Pick<Host, 'store' | 'environment' | 'fetch'>;
 
 /** What every model folder has: they are small, and the first of them says whether there is a model at all. */
 const REQUIRED = ['config.json', 'preprocessor_config.json', 'tokenizer.json', 'tokenizer_config.json'];
+/** Where newer folders have the chat template, when `tokenizer_config.json` has none. */
+const TEMPLATES = ['chat_template.jinja', 'chat_template.json'];
 const INDEX = 'model.safetensors.index.json';
 const SINGLE = 'model.safetensors';
 
@@ -151,13 +153,9 @@ async function downloadAll(
     else indexed = await fetchAny(part, file);
   });
   const { shards, hashes, size } = indexed ? await readIndex(session) : SINGLE_SHARD;
-  const changed = REQUIRED.filter((file) => {
-    const kept = session.kept(file);
-    return kept && hashes.has(file) && kept.sha256 !== hashes.get(file);
-  });
-  await inParallel(session, changed, (part, file) =>
-    fetchFile(part, file, { sha256: hashes.get(file) ?? null, size: null }),
-  );
+  await agree(session, REQUIRED, hashes);
+  const template = await fetchTemplate(session);
+  await agree(session, template, hashes);
   meter.start();
   const missing = await planShards(session, shards, hashes, size);
   await checkSpace(session, missing);
@@ -165,7 +163,7 @@ async function downloadAll(
   await inParallel(session, [...missing], (part, [file, expected]) => fetchFile(part, file, expected));
   meter.end();
 
-  const names = [...REQUIRED, ...(indexed ? [INDEX] : []), ...shards];
+  const names = [...REQUIRED, ...template, ...(indexed ? [INDEX] : []), ...shards];
   const files = Object.fromEntries(
     names.map((file) => {
       const kept = session.kept(file);
@@ -178,6 +176,31 @@ async function downloadAll(
   await (await openWeights(entry.files(record), session.signal)).close();
   await entry.commit(record);
   return record;
+}
+
+/** Fetches those small files again that came otherwise than the index says. */
+async function agree(session: Session, files: readonly string[], hashes: Shards['hashes']): Promise<void> {
+  const wrong = files.filter((file) => hashes.has(file) && session.kept(file)?.sha256 !== hashes.get(file));
+  await inParallel(session, wrong, (part, file) =>
+    fetchFile(part, file, { sha256: hashes.get(file) ?? null, size: null }),
+  );
+}
+
+/** The name of the chat template's own file, where there is one. */
+async function fetchTemplate(session: Session): Promise<readonly string[]> {
+  const bytes = await readKept(session, 'tokenizer_config.json');
+  if (asRecord(JSON.parse(new TextDecoder().decode(bytes))).chat_template) return [];
+  for (const file of TEMPLATES) if (await fetchAny(session, file)) return [file];
+  return [];
+}
+
+async function readKept(session: Session, file: string): Promise<Uint8Array> {
+  const source = await session.entry.files(session.record).open(file);
+  try {
+    return await source.read(0, source.size, session.signal);
+  } finally {
+    await source.close();
+  }
 }
 
 /** A file by name alone, unless the one that is here is the server's. */
@@ -210,23 +233,18 @@ interface Shards {
 const SINGLE_SHARD: Shards = { shards: [SINGLE], hashes: new Map(), size: null };
 
 async function readIndex(session: Session): Promise<Shards> {
-  const source = await session.entry.files(session.record).open(INDEX);
-  try {
-    const bytes = await source.read(0, source.size, session.signal);
-    const shards = [...new Set(parseIndex(bytes).values())];
-    const { metadata } = JSON.parse(new TextDecoder().decode(bytes)) as { metadata?: unknown };
-    const { total_size: size, sha256 } = asRecord(metadata);
-    const hashes = Object.entries(asRecord(sha256)).filter(
-      (entry): entry is [string, string] => typeof entry[1] === 'string' && /^[0-9a-f]{64}$/i.test(entry[1]),
-    );
-    return {
-      shards,
-      hashes: new Map(hashes.map(([file, hash]) => [file, hash.toLowerCase()])),
-      size: typeof size === 'number' && Number.isSafeInteger(size) && size > 0 ? size : null,
-    };
-  } finally {
-    await source.close();
-  }
+  const bytes = await readKept(session, INDEX);
+  const shards = [...new Set(parseIndex(bytes).values())];
+  const { metadata } = JSON.parse(new TextDecoder().decode(bytes)) as { metadata?: unknown };
+  const { total_size: size, sha256 } = asRecord(metadata);
+  const hashes = Object.entries(asRecord(sha256)).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string' && /^[0-9a-f]{64}$/i.test(entry[1]),
+  );
+  return {
+    shards,
+    hashes: new Map(hashes.map(([file, hash]) => [file, hash.toLowerCase()])),
+    size: typeof size === 'number' && Number.isSafeInteger(size) && size > 0 ? size : null,
+  };
 }
 
 function asRecord(value: unknown): Record<string, unknown> {
