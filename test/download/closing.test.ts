@@ -3,7 +3,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { downloadModel } from '../../packages/core/src/download/model.ts';
-import { parseRemote } from '../../packages/core/src/download/source.ts';
+import { parseRemote } from '../../packages/core/src/download/remote.ts';
 import type { ModelStore } from '../../packages/core/src/host.ts';
 import { fetchImage } from '../../packages/core/src/image/read.ts';
 import { nodeFetch } from '../../packages/node/src/fetch.ts';

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { downloadModel } from '../../packages/core/src/download/model.ts';
-import { parseRemote } from '../../packages/core/src/download/source.ts';
+import { parseRemote } from '../../packages/core/src/download/remote.ts';
 import { LoadError } from '../../packages/core/src/errors/index.ts';
 import { nodeFetch } from '../../packages/node/src/fetch.ts';
 import { Random } from '../support/random.ts';

@@ -3,7 +3,7 @@ import { cache } from '../../packages/browser/src/index.ts';
 import { browserStore } from '../../packages/browser/src/store.ts';
 import { downloadModel } from '../../packages/core/src/download/model.ts';
 import type { DownloadOptions } from '../../packages/core/src/download/options.ts';
-import { parseRemote } from '../../packages/core/src/download/source.ts';
+import { parseRemote } from '../../packages/core/src/download/remote.ts';
 import { LlavaSpError } from '../../packages/core/src/errors/index.ts';
 import type { CachedModel } from '../../packages/core/src/download/cache.ts';
 

@@ -1,5 +1,5 @@
 import { AbortedError, ArgumentError, LoadError } from '../errors/index.ts';
-import type { Remote } from './source.ts';
+import type { Remote } from './remote.ts';
 
 /** A reply, with what a hub says of the file on the way to it. */
 export interface Reply {

@@ -2,14 +2,14 @@
 import { ArgumentError } from '../errors/index.ts';
 import type { Host, ModelFiles } from '../host.ts';
 import { filesOfBlobs } from './blobs.ts';
-import { downloadModel, remoteFiles, type DownloadEvents } from './model.ts';
+import type { DownloadEvents } from './model.ts';
 import { limitsOf, type DownloadOptions } from './options.ts';
-import { isRemote, parseRemote, type ModelSource } from './source.ts';
+import { isRemote, type ModelSource } from './source.ts';
 
 /**
  * Opens a model's folder, wherever it is; a remote one is downloaded whole unless the cache has it.
  *
- * @throws {ArgumentError} `OPTION_INVALID`; as the host's `openModel` and {@link downloadModel}.
+ * @throws {ArgumentError} `OPTION_INVALID`; as the host's `openModel` and the download.
  */
 export async function openSource(
   host: Host,
@@ -17,7 +17,10 @@ export async function openSource(
   options: DownloadOptions & DownloadEvents = {},
 ): Promise<ModelFiles> {
   limitsOf(options);
-  if (isRemote(source)) return downloadModel(host, parseRemote(source, host.environment), options);
+  if (isRemote(source)) {
+    const { downloadModel, parseRemote } = await import('./lazy.ts');
+    return downloadModel(host, parseRemote(source, host.environment), options);
+  }
   if (typeof source === 'string' || source instanceof URL) return host.openModel(source, options.signal);
   return filesOfBlobs(source);
 }
@@ -27,11 +30,12 @@ export async function openSource(
  *
  * @throws {ArgumentError} `OPTION_INVALID`.
  */
-export function openRemote(
+export async function openRemote(
   host: Pick<Host, 'store' | 'environment' | 'fetch'>,
   source: string | URL,
   options: DownloadOptions & DownloadEvents = {},
-): ModelFiles {
+): Promise<ModelFiles> {
+  const { parseRemote, remoteFiles } = await import('./lazy.ts');
   return remoteFiles(host, parseRemote(source, host.environment), options);
 }
 

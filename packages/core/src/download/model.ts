@@ -7,7 +7,7 @@ import { createRequest } from './http.ts';
 import { limitsOf, type DownloadOptions } from './options.ts';
 import { Meter, type DownloadProgress } from './progress.ts';
 import { Session } from './session.ts';
-import type { Remote } from './source.ts';
+import type { Remote } from './remote.ts';
 
 /** What a download tells while it works. */
 export interface DownloadEvents {
