@@ -307,6 +307,16 @@ describe('what is missing, wrong or strange', () => {
     expect(error.code).toBe('ARCHITECTURE_UNKNOWN');
   });
 
+  test('what is on-device already loads as it is', async () => {
+    for (const name of ['published/mlx-q4/model', 'cropping']) {
+      const checkpoint = await nodeHost.openModel(`${golden}../${name}`);
+      const error = await failure(() => openPlan({ checkpoint }));
+      expect(error).toMatchObject({ code: 'CHECKPOINT_UNKNOWN' });
+      expect(error.message).toMatch(/on-device folder already/);
+      expect(error.fix).toMatch(/as it is/);
+    }
+  });
+
   test('no tower, no tokenizer, no configuration, no weights', async () => {
     const { checkpoint, visionTower } = wholeFolders();
     const noTower = await failure(() => openPlan({ checkpoint }));

@@ -1,6 +1,7 @@
 import { ArgumentError, LlavaSpError, nodeHost, type ErrorCode, type ModelFiles } from '@llava-sp/node';
 import { parseModelConfig, type DType, type ModelConfig } from '@llava-sp/core/formats';
 import { parts, type Part, type Plan } from './contract.ts';
+import { isOnDevice } from './layouts/described.ts';
 import { Located } from './layouts/located.ts';
 import { languageRoot, projectorRoot, spatialRoot, visionRoot } from './layouts/names.ts';
 import { largestMap, spatialFacts, spatialName } from './layouts/spatial.ts';
@@ -125,11 +126,6 @@ function checkContext(context: number | undefined): void {
 function splitFile(source: string | URL): { folder: string; name: string } | null {
   const [, folder = '.', name] = /^(?:(.*)[/\\])?([^/\\]+\.(?:safetensors|bin))$/.exec(String(source)) ?? [];
   return name === undefined ? null : { folder: folder === '' ? '/' : folder, name };
-}
-
-function isOnDevice(config: Record<string, unknown>): boolean {
-  const [name] = (Array.isArray(config.architectures) ? config.architectures : []) as unknown[];
-  return name === 'LlavaSpForConditionalGeneration' || config.quantization !== undefined;
 }
 
 async function inspectPlan(

@@ -5,6 +5,7 @@ import { loraUpdates, splitAdapter } from './layouts/adapter.ts';
 import { assemble } from './layouts/assemble.ts';
 import {
   commonConfig,
+  isOnDevice,
   preprocessorJson,
   readDescribed,
   textConfig,
@@ -53,6 +54,8 @@ async function read(
   signal?: AbortSignal,
 ): Promise<Omit<Plan, 'sources' | 'close'>> {
   const folders = base ? [checkpoint, base] : [checkpoint];
+  const own = await readJson(checkpoint, 'config.json', signal);
+  if (own && isOnDevice(own)) throw onDevice(checkpoint);
   const { located, updates, adapted } = await openWeights(folders, open, signal);
   if (visionTower && !located.hasAny(visionRoot)) {
     const tower = await open(openCheckpoint(visionTower, signal));
@@ -92,6 +95,14 @@ async function read(
     ...assemble(wanted, located, updates),
     license: await licenseOf(checkpoint, signal),
   };
+}
+
+function onDevice({ location }: ModelFiles): LoadError {
+  return new LoadError({
+    code: 'CHECKPOINT_UNKNOWN',
+    message: `${location} is an on-device folder already, converted or quantised by MLX.`,
+    fix: 'Load it as it is; to store it in another way, convert the published checkpoint.',
+  });
 }
 
 interface Weights {

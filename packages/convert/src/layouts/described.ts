@@ -70,6 +70,12 @@ export async function readDescribed(
   };
 }
 
+/** Whether it is the `config.json` of an on-device folder: the converter's, or one that MLX quantised. */
+export function isOnDevice(config: Json): boolean {
+  const [name] = (Array.isArray(config.architectures) ? config.architectures : []) as unknown[];
+  return name === 'LlavaSpForConditionalGeneration' || config.quantization !== undefined;
+}
+
 function dialectOf(config: Fields): Dialect {
   if (config.has('llm_config')) return 'internvl';
   const type = config.has('model_type') ? config.string('model_type') : '';
