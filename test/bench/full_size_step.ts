@@ -52,7 +52,8 @@ export type StepResult = Converted | Copied | Answered;
 
 const PIECE = 8 << 20;
 const TOKENS = 8;
-const picture = new URL('../golden/images/jpeg-444.jpg', import.meta.url);
+/** Square, so that it is one tile. */
+const picture = new URL('../../packages/demo-model/testset/scene-0000.png', import.meta.url);
 
 process.once('message', (request: StepRequest) => {
   void run(request)

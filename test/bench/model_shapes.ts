@@ -38,6 +38,8 @@ const clipL336: VisionConfig = {
   grid: 24,
   act: 'quick_gelu',
   eps: 1e-5,
+  qkvBias: true,
+  qkNorm: false,
 };
 
 /** The published LLaVA-SP: six covering kernels, and the fine features that they ask. */
@@ -53,6 +55,8 @@ const llavaSp = (
     imageToken: 0,
     visionFeatureLayer: -2,
     imageAspectRatio: 'pad',
+    tiling: null,
+    downsample: 1,
     projectorAct: 'gelu',
     vision,
     text,
@@ -60,6 +64,7 @@ const llavaSp = (
       type: 'cropping',
       tokens: 6,
       features,
+      transformer: null,
       kernels: Array.from({ length: 6 }, (_, i) => (vision.grid * (i + 1)) / 6),
       detail: { ...detail, stride: 2 },
     },

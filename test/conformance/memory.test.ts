@@ -12,6 +12,9 @@ import { prefixProgram, tokensProgram, visionProgram } from '../../packages/core
 import { createTestHost } from '../support/host.ts';
 import { Random } from '../support/random.ts';
 import { storeVector, storeWeight } from '../support/weights.ts';
+import { chainCases } from './cases/chains.ts';
+import { normCases } from './cases/norms.ts';
+import { check, ErrorTable, Truth } from './harness.ts';
 
 const GB = 2 ** 30;
 const seed = 31;
@@ -157,4 +160,16 @@ describe.each([1, 2, 3])('a small model on %i threads', (threads) => {
     expect(after.total - total).toBeLessThan(threads * (8 << 20));
     expect(total).toBeGreaterThan(after.weights + after.cache + after.scratch);
   });
+});
+
+it('computes at the upper end of a memory of 4 GB', async () => {
+  const made = await start({ threads: 2 });
+  // 3.75 GB a thread that nothing touches: what is loaded after it lies where addresses have their highest bit set.
+  const layers = [0, 1, 2].map((layer) => ({ layer, kvHeads: 64, headDim: 128, context: 40_960 }));
+  await made.createCache(layers);
+  const { total } = await made.memory();
+  expect(total).toBeGreaterThan(2 * 3.7 * GB);
+  const cases = [...chainCases(), ...normCases()].filter((_, i) => i % 4 === 0);
+  const failures = await check(made, '4 GB', cases, new Truth(), new ErrorTable());
+  expect(failures.slice(0, 3).join('\n')).toBe('');
 });
