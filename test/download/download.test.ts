@@ -209,6 +209,13 @@ describe('one thing goes wrong', () => {
     expect(await holds(await download(), folder)).toBe(true);
   });
 
+  test('without a hash, too, a range from another byte is not taken', async () => {
+    folder = makeFolder(1, { hashes: false });
+    await writeFolder(join(served, 'model'), folder);
+    faults(SHARD, { kind: 'stall', at: 0.5 }, { kind: 'range', by: 100 });
+    expect(await holds(await download(), folder)).toBe(true);
+  });
+
   test('the file changes between two ranges: all is of the new version', async () => {
     const other = makeFolder(2);
     let changed = false;
