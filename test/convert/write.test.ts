@@ -1,6 +1,6 @@
 /** The writer: shards, index, configuration and card of a plan; interrupted runs that go on to the same bytes. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -11,6 +11,7 @@ import { parseModelConfig } from '../../packages/core/src/models/config.ts';
 import { createChatTemplate } from '../../packages/core/src/text/chat.ts';
 import { createTokenizer } from '../../packages/core/src/text/tokenizer.ts';
 import { describeLayer } from '../../packages/core/src/weights/quantization.ts';
+import { toFloat32 } from '../../packages/core/src/weights/floats.ts';
 import { openWeights } from '../../packages/core/src/weights/store.ts';
 import { f32Source, memoryFiles, normals, planned, planOf, sourceOf, toBf16 } from './hand_made.ts';
 
@@ -33,6 +34,7 @@ function tensors(): PlannedTensor[] {
       rowScale: f32Source('s', [64], bias),
     }),
     planned('spatial_features.odd.weight', f32Source('o', [8, 20], normals(160, 5)), { part: 'sfe' }),
+    planned('spatial_features.even.weight', f32Source('v', [8, 64], normals(512, 9)), { part: 'sfe' }),
     planned('embed.weight', sourceOf('e', [4, 64], table.bytes, 'BF16'), { part: 'embeddings' }),
     planned('vision_tower.patch_embedding.weight', f32Source('p', [64, 1, 8, 8], normals(64 * 64, 8)), {
       part: 'vision',
@@ -83,12 +85,26 @@ describe('a plan as a folder', () => {
     expect(formatOf('embed')).toBe('q8 64');
     expect(formatOf('model.q')).toBe('q4 32');
     expect(formatOf('spatial_features.odd')).toBe('f16 0');
+    expect(formatOf('spatial_features.even')).toBe('q4 64');
     // Its input is channel by channel.
     expect(formatOf('vision_tower.patch_embedding')).toBe('f16 0');
     expect(report.odd).toEqual(['spatial_features.odd.weight']);
     expect(config.quantization?.layers.get('spatial_features.odd')).toBe(false);
     expect(store.entry('vision_tower.a.bias').dtype).toBe('F32');
     expect(new Set(await store.read('model.zero.bias'))).toEqual(new Set([0]));
+
+    // Codes, scales and biases, of the rows that were meant.
+    const words = new Uint32Array((await store.read('model.q.weight')).slice().buffer);
+    const scales = toFloat32(await store.read('model.q.scales'), 'f16');
+    const biases = toFloat32(await store.read('model.q.biases'), 'f16');
+    const wanted = normals(256 * 96, 6).subarray(128 * 96);
+    let error = 0;
+    wanted.forEach((x, i) => {
+      const code = (words[i >> 3] >>> (4 * (i & 7))) & 15;
+      error += (scales[i >> 5] * code + biases[i >> 5] - x) ** 2;
+    });
+    const norm = wanted.reduce((sum, x) => sum + x * x, 0);
+    expect(Math.sqrt(error / norm)).toBeCloseTo(report.parts.llm?.error ?? 0, 4);
 
     const bias = normals(64, 4);
     const read = await store.read('vision_tower.a.bias');
@@ -97,7 +113,7 @@ describe('a plan as a folder', () => {
     expect(report.parts.llm?.error).toBeGreaterThan(0.02);
     expect(report.parts.llm?.error).toBeLessThan(0.12);
     expect(report.parts.embeddings?.error).toBeLessThan(0.01);
-    expect(report.total.weights).toBe(64 * 288 + 64 + 160 + 256 + 64 * 64 + 128 * 96 + 7);
+    expect(report.total.weights).toBe(64 * 288 + 64 + 160 + 512 + 256 + 64 * 64 + 128 * 96 + 7);
   });
 
   it('has an index with the size and hash of every shard, none above the limit', async () => {
@@ -222,7 +238,10 @@ describe('an interrupted conversion', () => {
       expect(writePlan(failing, options({ shardBytes }))).rejects.toThrow('the power went');
     await interrupt();
     const first = (await readdir(out)).filter((name) => name.endsWith('.safetensors')).sort()[0];
-    await truncate(join(out, first), 100);
+    // One bit, which no size tells.
+    const changed = await readFile(join(out, first));
+    changed[changed.length - 1] ^= 1;
+    await writeFile(join(out, first), changed);
     await writePlan(planOf(tensors()), options({ shardBytes }));
     const whole = options({ out: join(folder, 'whole'), shardBytes });
     await writePlan(planOf(tensors()), whole);
