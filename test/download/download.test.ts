@@ -185,7 +185,7 @@ describe('one thing goes wrong', () => {
     await writeFolder(join(served, 'model'), folder);
     faults(SHARD, { kind: 'stall', at: 0.5 });
     expect(await holds(await download(), folder)).toBe(true);
-    expect(gets(SHARD)[1].range).toMatch(/^bytes=2/);
+    expect(gets(SHARD).map(({ range }) => range?.slice(0, 7))).toEqual([undefined, 'bytes=2']);
   });
 
   test('without a hash and a validator it starts anew', async () => {

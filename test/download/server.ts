@@ -99,7 +99,7 @@ function answerWrongly(request: IncomingMessage, response: ServerResponse, path:
   const begin = ranged ? asked : 0;
   let body = whole.subarray(begin);
   const headers: Record<string, string | number> = {
-    etag: `W/"${stat.size.toString(16)}-${stat.mtimeMs.toString(16)}"`,
+    etag: `W/"${stat.size.toString(16)}-${stat.mtime.getTime().toString(16)}"`,
     'content-type': 'application/octet-stream',
   };
   if (ranged) headers['content-range'] = `bytes ${begin}-${whole.length - 1}/${whole.length}`;
