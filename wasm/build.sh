@@ -81,4 +81,5 @@ done
 # on the PATH must not change it.
 "$llvm/clang" --target=wasm32 -O3 -msimd128 -mbulk-memory -mnontrapping-fptoint -std=c11 -Wall -Wextra -Werror -ffreestanding -nostdlib --no-wasm-opt \
   -Iinclude -Isimd128 convert/*.c -o "$convert/convert.wasm" -Wl,--no-entry -Wl,-z,stack-size=65536 -Wl,--strip-all -Wl,--export=__heap_base
+chmod 644 "$convert/convert.wasm" # the linker takes it for a program
 ls -l "$out"/kernels.*.wasm "$convert/convert.wasm"
