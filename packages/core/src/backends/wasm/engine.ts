@@ -141,8 +141,10 @@ export class Engine {
     const place = { dst: at, n, k: ref.k, row0: rows.row, rows: rows.rows, dtype: DTYPE_CODE[dtype] };
     if (rows.scales && rows.biases) {
       const [codes, scales, biases] = this.#stage(rows.values, rows.scales, rows.biases);
-      this.#assertFinite(scales, rows.scales.length, dtype, name);
-      this.#assertFinite(biases, rows.biases.length, dtype, name);
+      const sizes = { scales: rows.scales.length, biases: rows.biases.length };
+      for (const bytes of [rows.values, rows.scales, rows.biases]) free(bytes);
+      this.#assertFinite(scales, sizes.scales, dtype, name);
+      this.#assertFinite(biases, sizes.biases, dtype, name);
       const kernel = format === 'q4' ? 'repack_q4' : 'repack_q8';
       this.#execute({ kernel, args: { ...place, codes, scales, biases, group, shift } });
       return;
@@ -154,7 +156,9 @@ export class Engine {
     }
     const values = ref.order === 'oihw' ? toHwi(rows.values, rows.rows, ref.kernel, dtype) : rows.values;
     const [x] = this.#stage(values);
-    this.#assertFinite(x, values.length, dtype, name);
+    const { length } = values;
+    free(values);
+    this.#assertFinite(x, length, dtype, name);
     this.#execute({ kernel: format === 'f32' ? 'repack_f32' : 'repack_f16', args: { ...place, x } });
   }
 
@@ -429,6 +433,19 @@ export class Engine {
     if (this.#staging.bytes > 0) this.#memory.free(this.#staging.at);
     this.#staging = { at: 0, bytes: 0 };
   }
+}
+
+/**
+ * Gives a buffer's memory back at once, where the engine can: the garbage collector takes its time, while gigabytes go
+ * through here.
+ */
+function free({ buffer, byteLength }: Uint8Array): void {
+  if (byteLength === buffer.byteLength) (buffer as Shrinkable).transfer?.(0);
+}
+
+/** Of ES2024: a transfer to a shorter buffer frees the rest. */
+interface Shrinkable {
+  readonly transfer?: (length: number) => ArrayBuffer;
 }
 
 /** Stored types as the file readers name them. */
