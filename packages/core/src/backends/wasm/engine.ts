@@ -3,13 +3,13 @@ import type { StoredDType, WeightFormat } from '../../backend/index.ts';
 import { DeviceError } from '../../errors/index.ts';
 import type { KvCacheRef, Program, WeightRef } from '../../ops/index.ts';
 import { assertFinite, notFinite, toFloat32, type FloatFormat } from '../../weights/floats.ts';
-import { align } from './allocator.ts';
 import { encode, DTYPE_CODE, type Argument, type Step } from './commands.ts';
 import { Exchange, type Slot, type SlotViews } from './exchange.ts';
 import { PrivateMemory } from './memory.ts';
 import { cachePart, needsOf, weightPart, type Needs, type Sizes, type Workload } from './needs.ts';
 import { plan, type Plan, type PlanContext, type ResidentCache, type ResidentWeight } from './plan.ts';
 import type { KernelChoice } from './select/linear.ts';
+import { free, Staging } from './staging.ts';
 import { toHwi } from '../../backend/stored.ts';
 
 /** What the kernels' module exports; numbers are bytes or addresses. */
@@ -69,6 +69,7 @@ export class Engine {
   readonly rank: number;
   readonly threads: number;
   readonly #memory = new PrivateMemory();
+  readonly #staging = new Staging(this.#memory);
   readonly #kernels: KernelExports;
   readonly #exchange: Exchange | null;
   readonly #choice: KernelChoice;
@@ -81,7 +82,6 @@ export class Engine {
   readonly #lists = new Map<number, List>();
   readonly #snapshots = new Map<number, Uint8Array[]>();
   #scratch = { at: 0, bytes: 0 };
-  #staging = { at: 0, bytes: 0 };
   #bytes = { weights: 0, cache: 0 };
   /** Weights whose rows are coming, by name. */
   readonly #pending = new Map<string, { message: WeightMessage; at: number; shift: number; n: number }>();
@@ -124,7 +124,7 @@ export class Engine {
     let shift = 0;
     if (range) {
       const count = range.length / (dtype === 'F32' ? 4 : 2);
-      const [scales] = this.#stage(range);
+      const [scales] = this.#staging.put(range);
       shift = this.#kernels.scales_shift(scales, count, DTYPE_CODE[dtype]);
     }
     this.#bytes.weights += bytes;
@@ -140,7 +140,7 @@ export class Engine {
     const name = ref.name;
     const place = { dst: at, n, k: ref.k, row0: rows.row, rows: rows.rows, dtype: DTYPE_CODE[dtype] };
     if (rows.scales && rows.biases) {
-      const [codes, scales, biases] = this.#stage(rows.values, rows.scales, rows.biases);
+      const [codes, scales, biases] = this.#staging.put(rows.values, rows.scales, rows.biases);
       const sizes = { scales: rows.scales.length, biases: rows.biases.length };
       for (const bytes of [rows.values, rows.scales, rows.biases]) free(bytes);
       this.#assertFinite(scales, sizes.scales, dtype, name);
@@ -155,7 +155,7 @@ export class Engine {
       return;
     }
     const values = ref.order === 'oihw' ? toHwi(rows.values, rows.rows, ref.kernel, dtype) : rows.values;
-    const [x] = this.#stage(values);
+    const [x] = this.#staging.put(values);
     const { length } = values;
     free(values);
     this.#assertFinite(x, length, dtype, name);
@@ -171,7 +171,7 @@ export class Engine {
   }
 
   createCaches(caches: readonly KvCacheRef[]): void {
-    this.#endStaging();
+    this.#staging.end();
     for (const ref of caches) {
       const { heads, bytes } = cachePart(ref, this.rank, this.threads, this.#kernels);
       const keys = this.#memory.alloc(bytes);
@@ -413,39 +413,6 @@ export class Engine {
       });
     }
   }
-
-  /** Copies stored bytes into one block that is used again and again: new pages cost more than the copy. */
-  #stage(...parts: readonly Uint8Array[]): number[] {
-    const bytes = parts.reduce((sum, part) => sum + align(part.length), 0);
-    if (bytes > this.#staging.bytes) {
-      this.#endStaging();
-      this.#staging = { at: this.#memory.alloc(bytes), bytes };
-    }
-    let { at } = this.#staging;
-    return parts.map((part) => {
-      new Uint8Array(this.#memory.buffer, at, part.length).set(part);
-      at += align(part.length);
-      return at - align(part.length);
-    });
-  }
-
-  #endStaging(): void {
-    if (this.#staging.bytes > 0) this.#memory.free(this.#staging.at);
-    this.#staging = { at: 0, bytes: 0 };
-  }
-}
-
-/**
- * Gives a buffer's memory back at once, where the engine can: the garbage collector takes its time, while gigabytes go
- * through here.
- */
-function free({ buffer, byteLength }: Uint8Array): void {
-  if (byteLength === buffer.byteLength) (buffer as Shrinkable).transfer?.(0);
-}
-
-/** Of ES2024: a transfer to a shorter buffer frees the rest. */
-interface Shrinkable {
-  readonly transfer?: (length: number) => ArrayBuffer;
 }
 
 /** Stored types as the file readers name them. */
