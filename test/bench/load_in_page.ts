@@ -65,7 +65,7 @@ async function readAll(folder: FileSystemDirectoryHandle): Promise<number> {
   for await (const handle of folder.values()) {
     if (handle.kind === 'directory') bytes += await readAll(handle);
     else if (handle.name.endsWith('.safetensors')) {
-      const file = await (handle).getFile();
+      const file = await handle.getFile();
       for (let at = 0; at < file.size; at += PIECE) {
         bytes += (await file.slice(at, at + PIECE).arrayBuffer()).byteLength;
       }
