@@ -1,5 +1,5 @@
 /** Loads a model into a page, for `load.ts`: over the network, then from the page's own storage. */
-import { browserStore } from '../../packages/browser/src/store.ts';
+import { browserStore } from '../../packages/browser/src/opfs.ts';
 import { loadModel } from '../../packages/core/src/api/load.ts';
 import type { Host } from '../../packages/core/src/host.ts';
 import { browserHost } from '../support/browser_host.ts';

@@ -1,6 +1,6 @@
 /** Downloads in a page, for `openChromium`. */
 import { cache } from '../../packages/browser/src/index.ts';
-import { browserStore } from '../../packages/browser/src/store.ts';
+import { browserStore } from '../../packages/browser/src/opfs.ts';
 import { downloadModel } from '../../packages/core/src/download/model.ts';
 import type { DownloadOptions } from '../../packages/core/src/download/options.ts';
 import { parseRemote } from '../../packages/core/src/download/remote.ts';

@@ -1,25 +1,16 @@
 /** Downloaded models in the origin private file system. */
-import { blobSource, cacheError, type GrowingFile, type ModelStore } from '@llava-sp/core';
+import { blobSource, cacheError, growing, type ModelStore } from '@llava-sp/core';
 import { folderOf, root } from './folders.ts';
 import { available, lock, persist } from './origin.ts';
-import { openWriter, type Writer } from './writer.ts';
+import { openWriter } from './writer.ts';
 
 interface MovableFile extends FileSystemFileHandle {
   /** Not in TypeScript's library yet, and not in every browser. */
   move?(name: string): Promise<void>;
 }
 
-/** Whether this browser has it for this page: it wants a secure context, and private windows may have none. */
-export async function hasOpfs(): Promise<boolean> {
-  try {
-    await navigator.storage.getDirectory();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-export const opfsStore: ModelStore = {
+/** Wants a secure context; private windows may have none. */
+export const browserStore: ModelStore = {
   location: 'the storage of this page (OPFS)',
   async folders() {
     const names: string[] = [];
@@ -50,7 +41,8 @@ export const opfsStore: ModelStore = {
       const file = await (await folderOf(folder)).getFileHandle(name);
       return blobSource(await file.getFile(), name);
     }),
-  append: (folder, name) => guard('written', async () => grow(await openWriter(folder, name))),
+  append: (folder, name) =>
+    guard('written', async () => growing(await openWriter(folder, name), (work) => guard('written', work))),
   replace: (folder, name, text) =>
     guard('written', async () => {
       const file = await (await folderOf(folder, true)).getFileHandle(name, { create: true });
@@ -116,27 +108,4 @@ function reasonOf(error: unknown): Parameters<typeof cacheError>[1] {
 /** What a worker throws arrives as an error of the same name. */
 function isNamed(error: unknown, name: string): boolean {
   return error instanceof Error && error.name === name;
-}
-
-function grow(file: Writer): GrowingFile {
-  let { size } = file;
-  let closed = false;
-  return {
-    get size() {
-      return size;
-    },
-    async write(bytes) {
-      await guard('written', () => file.write(bytes, size));
-      size += bytes.length;
-    },
-    async reset() {
-      await guard('written', () => file.truncate());
-      size = 0;
-    },
-    async close() {
-      if (closed) return;
-      closed = true;
-      await guard('written', () => file.close());
-    },
-  };
 }

@@ -1,17 +1,9 @@
 /** Writes files of OPFS in place: by a worker, for only there it can be done without a copy of what was there before. */
+import type { WritableFile } from '@llava-sp/core';
 import { folderOf } from './folders.ts';
 import type { Reply, Task } from './store_worker.ts';
 
-/** A file being written. */
-export interface Writer {
-  /** In bytes, when it was opened. */
-  readonly size: number;
-  write(bytes: Uint8Array, at: number): Promise<void>;
-  truncate(): Promise<void>;
-  close(): Promise<void>;
-}
-
-export async function openWriter(folder: string, name: string): Promise<Writer> {
+export async function openWriter(folder: string, name: string): Promise<WritableFile> {
   const worker = (current ??= startWorker());
   users++;
   try {
@@ -101,7 +93,7 @@ function startWorker(): StoreWorker {
 }
 
 /** Without a worker: what is written is there once it is closed, and not when the page dies before. */
-async function openCopy(folder: string, name: string): Promise<Writer> {
+async function openCopy(folder: string, name: string): Promise<WritableFile> {
   const file = await (await folderOf(folder, true)).getFileHandle(name, { create: true });
   const { size } = await file.getFile();
   const stream = await file.createWritable({ keepExistingData: true });

@@ -26,6 +26,7 @@ export type { DownloadOptions } from './download/options.ts';
 export { createCache, type CachedModel, type ModelCache } from './download/cache.ts';
 export { sourceOf as blobSource } from './download/blobs.ts';
 export { cacheError, folderStore, type Disk, type DiskFile } from './download/folder_store.ts';
+export { growing, type WritableFile } from './download/growing.ts';
 export { createImageDecoder, type ImageDecoder, type LoadWasm } from './image/decode.ts';
 export { checkImageBytes, collectImage, fetchImage, imageFileError } from './image/read.ts';
 export type { RawImage } from './image/pixels.ts';

@@ -1,18 +1,12 @@
 import { LlavaSpError, LoadError, throwIfAborted } from '../errors/index.ts';
-import type { ByteSource, GrowingFile, ModelStore } from '../host.ts';
+import type { ByteSource, ModelStore } from '../host.ts';
+import { growing, type WritableFile } from './growing.ts';
 import { sleep } from './tries.ts';
 
-/** A file opened for writing. */
-export interface DiskFile {
-  /** In bytes, when it was opened. */
-  readonly size: number;
-  /** All of the bytes, at a place of the file. */
-  write(bytes: Uint8Array, at: number): Promise<void>;
-  /** Empties it. */
-  truncate(): Promise<void>;
+/** A file of a disk, opened for writing. */
+export interface DiskFile extends WritableFile {
   /** Waits until it is on the disk. */
   sync(): Promise<void>;
-  close(): Promise<void>;
 }
 
 /** As much of a file system as a store needs. Paths have `/`; errors come as the platform throws them. */
@@ -82,7 +76,7 @@ export function folderStore(disk: Disk): ModelStore {
     append: (folder, name) =>
       guard('written', async () => {
         await disk.makeFolder(pathOf(folder));
-        return grow(await disk.openWrite(pathOf(folder, name)), guard);
+        return growing(synced(await disk.openWrite(pathOf(folder, name))), (work) => guard('written', work));
       }),
     replace: (folder, name, text) =>
       guard('written', async () => {
@@ -106,29 +100,15 @@ export function folderStore(disk: Disk): ModelStore {
   };
 }
 
-type Guard = <T>(what: string, work: () => Promise<T>) => Promise<T>;
-
-function grow(file: DiskFile, guard: Guard): GrowingFile {
-  let { size } = file;
-  let closed = false;
+/** What is closed is on the disk. */
+function synced(file: DiskFile): WritableFile {
   return {
-    get size() {
-      return size;
-    },
-    async write(bytes) {
-      // At its place, not at the end: who was thought dead and writes on writes the same bytes.
-      await guard('written', () => file.write(bytes, size));
-      size += bytes.length;
-    },
-    async reset() {
-      await guard('written', () => file.truncate());
-      size = 0;
-    },
+    size: file.size,
+    write: (bytes, at) => file.write(bytes, at),
+    truncate: () => file.truncate(),
     async close() {
-      if (closed) return;
-      closed = true;
       try {
-        await guard('written', () => file.sync());
+        await file.sync();
       } finally {
         await file.close();
       }
