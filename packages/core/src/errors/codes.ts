@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'IMAGE_TOO_LARGE'
   | 'IMAGE_INVALID'
   | 'OUTPUT_NOT_EMPTY'
+  | 'ADDRESS_UNAVAILABLE'
   // unsupported
   | 'IMAGE_UNSUPPORTED_FORMAT'
   | 'ARCHITECTURE_UNKNOWN'
