@@ -9,7 +9,9 @@ export type ErrorCode =
   | 'IMAGE_EMPTY'
   | 'IMAGE_TOO_LARGE'
   | 'IMAGE_INVALID'
+  | 'IMAGE_TAINTED'
   | 'OUTPUT_NOT_EMPTY'
+  | 'FORMAT_INVALID'
   | 'ADDRESS_UNAVAILABLE'
   // unsupported
   | 'IMAGE_UNSUPPORTED_FORMAT'

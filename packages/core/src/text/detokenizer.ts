@@ -40,8 +40,14 @@ interface Step {
   end(): void;
 }
 
-/** Makes a step that writes to the next one. */
-type StepMaker = (next: Step) => Step;
+/** Bytes that may stop in the middle of a character, on their way to text. */
+interface ByteStream {
+  write(bytes: Uint8Array): void;
+  close(): void;
+}
+
+/** Makes a step that writes to the next one; `stream` says what becomes of bytes. */
+type StepMaker = (next: Step, stream: (next: Step) => ByteStream) => Step;
 
 /**
  * Prepares the steps once per tokenizer; the result makes one detokeniser per answer.
@@ -58,7 +64,7 @@ export function createDetokenizerFactory(config: DecoderConfig | null, table: To
       return taken;
     };
     const sink: Step = { push: (piece) => void (text += piece), end: () => undefined };
-    const first = makers.reduceRight<Step>((next, make) => make(next), sink);
+    const first = makers.reduceRight<Step>((next, make) => make(next, utf8), sink);
     return {
       push(id) {
         const token = table.isSpecial(id) ? undefined : table.token(id);
@@ -71,6 +77,75 @@ export function createDetokenizerFactory(config: DecoderConfig | null, table: To
       },
     };
   };
+}
+
+/** How tokens are spelt in an answer, byte by byte. */
+export interface Spelling {
+  /** What the token adds to the text, behind other tokens; `null` for one that writes nothing whatever the text is. */
+  bytes(id: number): Uint8Array | null;
+  /** What becomes of the first of these bytes at the beginning of a text: a space is taken off, if there is one, or always. */
+  readonly start: 'kept' | 'space_stripped' | 'space_removed';
+}
+
+/**
+ * How the tokens of {@link createDetokenizerFactory} are spelt.
+ *
+ * @throws {UnsupportedError} `TOKENIZER_UNSUPPORTED` where what comes out depends on more than one token.
+ */
+export function createSpelling(config: DecoderConfig | null, table: TokenTable): Spelling {
+  let text = '';
+  const sink: Step = { push: (piece) => void (text += piece), end: () => undefined };
+  const first = plan(config).reduceRight<Step>((next, make) => make(next, disguised), sink);
+  // Behind any other token, nothing is the text's beginning.
+  first.push('x', true);
+  return {
+    start: config === null ? 'space_removed' : startOf(flatten(config)),
+    bytes(id) {
+      const token = table.isSpecial(id) ? undefined : table.token(id);
+      if (token === undefined) return null;
+      text = '';
+      first.push(token, table.isAdded(id));
+      return undisguised(text);
+    },
+  };
+}
+
+function startOf(steps: readonly DecoderConfig[]): Spelling['start'] {
+  const whole = steps.findIndex(({ type }) => type === 'Fuse');
+  const cuts = steps.slice(whole + 1).filter(({ type }) => whole >= 0 && type === 'Strip');
+  if (cuts.length === 0) return steps.some(({ type }) => type === 'Metaspace') ? 'space_stripped' : 'kept';
+  const [{ content, start = 0, stop = 0 }] = cuts;
+  if (cuts.length === 1 && content === ' ' && start <= 1 && stop === 0)
+    return start === 1 ? 'space_stripped' : 'kept';
+  throw new UnsupportedError({
+    code: 'TOKENIZER_UNSUPPORTED',
+    message:
+      "The model's tokenizer strips more than one leading space from answers: they can't be constrained.",
+    fix: 'Ask without a format, or use a tokenizer of the LLaMA (byte fallback) or GPT-2/Qwen2 (byte level) kind.',
+  });
+}
+
+/** Bytes pass the steps as characters that no text has: ASCII as it is, the others as lone surrogates from U+DC80 on. */
+function disguised(next: Step): ByteStream {
+  return {
+    write: (bytes) =>
+      next.push(
+        String.fromCharCode(...Array.from(bytes, (byte) => (byte < 0x80 ? byte : 0xdc00 + byte))),
+        true,
+      ),
+    close: () => undefined,
+  };
+}
+
+function undisguised(text: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const char of text) {
+    const code = char.codePointAt(0) ?? 0;
+    if (code < 0x80) bytes.push(code);
+    else if (code >= 0xdc80 && code <= 0xdcff) bytes.push(code - 0xdc00);
+    else bytes.push(...new TextEncoder().encode(char));
+  }
+  return Uint8Array.from(bytes);
 }
 
 /**
@@ -151,8 +226,7 @@ function perToken(decoder: LibraryDecoder): StepMaker {
   });
 }
 
-/** Bytes that may stop in the middle of a character. */
-function utf8(next: Step): { write(bytes: Uint8Array): void; close(): void } {
+function utf8(next: Step): ByteStream {
   // A mark U+FEFF inside an answer is text, not the start of a file.
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   const hand = (text: string): void => {
@@ -165,8 +239,8 @@ function utf8(next: Step): { write(bytes: Uint8Array): void; close(): void } {
 }
 
 /** GPT-2's disguise of bytes as printable characters. */
-const byteLevel: StepMaker = (next) => {
-  const stream = utf8(next);
+const byteLevel: StepMaker = (next, bytesTo) => {
+  const stream = bytesTo(next);
   return {
     push(piece, literal) {
       if (literal) {
@@ -186,8 +260,8 @@ const byteLevel: StepMaker = (next) => {
 };
 
 /** SentencePiece's `<0xE2>`: a run of them is bytes, anything else ends the run. */
-const byteFallback: StepMaker = (next) => {
-  const stream = utf8(next);
+const byteFallback: StepMaker = (next, bytesTo) => {
+  const stream = bytesTo(next);
   return {
     push(piece, literal) {
       const match = /^<0x([0-9A-Fa-f]{2})>$/.exec(piece);

@@ -1,6 +1,6 @@
 import { LoadError, LlavaSpError, UnsupportedError } from '../errors/index.ts';
-import { createDetokenizerFactory } from './detokenizer.ts';
-import type { DecoderConfig, Detokenizer } from './detokenizer.ts';
+import { createDetokenizerFactory, createSpelling } from './detokenizer.ts';
+import type { DecoderConfig, Detokenizer, Spelling, TokenTable } from './detokenizer.ts';
 import { Tokenizer as HuggingFaceTokenizer } from './library.ts';
 import type { LibraryTokenizer } from './library.ts';
 
@@ -22,6 +22,10 @@ export interface Tokenizer {
   decode(ids: Iterable<number>): string;
   /** A new one for each answer. */
   detokenizer(): Detokenizer;
+  /** How its tokens are spelt. @throws {UnsupportedError} `TOKENIZER_UNSUPPORTED` where that is not known token by token. */
+  spelling(): Spelling;
+  /** Whether the token is special: not part of the text. */
+  isSpecial(id: number): boolean;
   token(id: number): string | undefined;
   id(token: string): number | undefined;
   /** What this tokenizer puts at the very start of a sequence: its beginning-of-sequence token, or nothing. */
@@ -70,11 +74,13 @@ function build(tokenizerJson: unknown, tokenizerConfig: unknown): Tokenizer {
   for (const token of additionalSpecials(config)) specials.add(token);
   const addedIds = new Set(added.map(({ id }) => id));
   const token = (id: number): string | undefined => library.id_to_token(id);
-  const detokenizer = createDetokenizerFactory(parseDecoder(json.decoder), {
+  const table: TokenTable = {
     token,
     isAdded: (id) => addedIds.has(id),
     isSpecial: (id) => specials.has(token(id) ?? ''),
-  });
+  };
+  const decoder = parseDecoder(json.decoder);
+  const detokenizer = createDetokenizerFactory(decoder, table);
   const encode = (text: string): number[] =>
     checkIds(library.encode(text, { add_special_tokens: false }).ids);
   const named = {
@@ -94,6 +100,8 @@ function build(tokenizerJson: unknown, tokenizerConfig: unknown): Tokenizer {
       return text + stream.flush();
     },
     detokenizer,
+    spelling: () => createSpelling(decoder, table),
+    isSpecial: table.isSpecial,
     token,
     id: (content) => library.token_to_id(content),
     prefix: findPrefix(library, config, named.bos_token),

@@ -1,0 +1,216 @@
+import { choice, empty, formatError, literal, sequence, type Node } from './ast.ts';
+import { DEAD, Dfa } from './dfa.ts';
+import { buildNfa, FIRST_TOKEN, type Nfa } from './nfa.ts';
+import { classOf, intersect } from './ranges.ts';
+import type { Vocabulary } from './vocabulary.ts';
+
+/** Masks kept take at most so many bytes. */
+const MASK_BYTES = 16 << 20;
+
+/** The tokens that may come next: bit `id % 32` of word `id >> 5`. */
+export type Mask = Uint32Array;
+
+/** What an answer may say; made once, for any number of answers. */
+export interface Constraint {
+  /** Whether white space at the beginning belongs to the text: it is not to be cut off then. */
+  readonly keepsSpace: boolean;
+  /** For one answer. */
+  walk(): Walk;
+}
+
+/** Where an answer is in what it may say. */
+export interface Walk {
+  /** The tokens that may come next, an end among them where the text may end here. Not to be changed. */
+  allowed(): Mask;
+  /** Takes the next token. */
+  take(id: number): void;
+  /** Whether nothing but the end may follow. */
+  readonly ended: boolean;
+}
+
+interface State {
+  readonly mask: Mask;
+  /** Whether any token but an end may follow. */
+  readonly goesOn: boolean;
+}
+
+/**
+ * Makes a constraint: the text of the answer is what the node says, all of it, if it is not cut short. From what is allowed an
+ * end can always be reached.
+ *
+ * @param eos tokens that end an answer: allowed where the text may end.
+ * @throws {ArgumentError} `FORMAT_INVALID` for what is too large, and what the vocabulary can't spell.
+ */
+export function createConstraint(node: Node, vocabulary: Vocabulary, eos: readonly number[]): Constraint {
+  const nfa = buildNfa(node);
+  const spaceFirst = startsWithSpace(nfa);
+  const space = literal(' ');
+  const maybe = choice([empty, space]);
+  // Models begin their answers with a space, which is nobody's unless the format has one of its own.
+  const begun = spaceFirst
+    ? { kept: node, space_stripped: sequence(space, node), space_removed: sequence(space, node) }
+    : {
+        kept: sequence(maybe, node),
+        space_stripped: sequence(maybe, node),
+        space_removed: sequence(space, node),
+      };
+  return new Automaton(buildNfa(begun[vocabulary.start]), vocabulary, eos, spaceFirst);
+}
+
+/** Whether some text of it begins with white space. */
+function startsWithSpace(nfa: Nfa): boolean {
+  const dfa = new Dfa(nfa);
+  const spaces = intersect(classOf('\\s'), [0, 0x10ffff]);
+  for (let i = 0; i < spaces.length; i += 2) {
+    for (let code = spaces[i]; code <= spaces[i + 1]; code++) {
+      const bytes = new TextEncoder().encode(String.fromCodePoint(code));
+      if (bytes.reduce((at, byte) => (at === DEAD ? DEAD : dfa.step(at, byte)), 0) !== DEAD) return true;
+    }
+  }
+  return false;
+}
+
+class Automaton implements Constraint {
+  readonly keepsSpace: boolean;
+  readonly #nfa: Nfa;
+  readonly #vocabulary: Vocabulary;
+  readonly #eos: readonly number[];
+  /** Whether every byte of the automaton is a token of its own: then no state is a dead end. */
+  readonly #spellable: boolean;
+  #dfa: Dfa;
+  #states = new Map<number, State>();
+  /** By state: 1 where an end can be reached by tokens, 2 where it can't. */
+  #ends = new Map<number, 1 | 2>();
+  /** Counts automata made anew: numbers of states of another one mean nothing. */
+  #generation = 0;
+
+  constructor(nfa: Nfa, vocabulary: Vocabulary, eos: readonly number[], keepsSpace: boolean) {
+    this.#nfa = nfa;
+    this.#vocabulary = vocabulary;
+    this.#eos = eos.filter((id) => id < vocabulary.size);
+    this.keepsSpace = keepsSpace;
+    this.#spellable = nfa.edges.every((list) => {
+      for (let i = 0; i < list.length; i += 3) {
+        for (let byte = list[i]; byte <= list[i + 1] && byte < FIRST_TOKEN; byte++)
+          if (!vocabulary.single[byte]) return false;
+      }
+      return true;
+    });
+    this.#dfa = new Dfa(nfa);
+    if (!this.#reachesEnd(0)) {
+      throw formatError("the model's vocabulary can't spell any text of it", 'Ask for something else.');
+    }
+    this.#stateOf(0);
+  }
+
+  walk(): Walk {
+    let state = 0;
+    let generation = this.#generation;
+    let set = this.#dfa.set(0);
+    const current = (): State => {
+      this.#renew();
+      if (generation !== this.#generation) {
+        state = this.#dfa.intern(set);
+        generation = this.#generation;
+      }
+      return this.#stateOf(state);
+    };
+    return {
+      allowed: () => current().mask,
+      take: (id) => {
+        current();
+        state = this.#behind(state, id);
+        set = this.#dfa.set(state);
+      },
+      get ended() {
+        return !current().goesOn;
+      },
+    };
+  }
+
+  /** The state behind a token that was allowed. */
+  #behind(state: number, id: number): number {
+    const own = this.#nfa.tokens.indexOf(id);
+    const symbols = own < 0 ? this.#vocabulary.bytes(id) : [FIRST_TOKEN + own];
+    let at = state;
+    for (const symbol of symbols ?? []) {
+      at = this.#dfa.step(at, symbol);
+      if (at === DEAD) throw new Error(`token ${id} was not allowed`);
+    }
+    return at;
+  }
+
+  /** A new automaton, once the one in use is full of states that may never come again. */
+  #renew(): void {
+    if (!this.#dfa.crowded) return;
+    this.#dfa = new Dfa(this.#nfa);
+    this.#generation++;
+    this.#states = new Map();
+    this.#ends = new Map();
+  }
+
+  #stateOf(state: number): State {
+    const known = this.#states.get(state);
+    if (known) return known;
+    const mask = new Uint32Array(Math.ceil(this.#vocabulary.size / 32));
+    let goesOn = false;
+    this.#dfa.begin();
+    this.#each(state, (id, next) => {
+      if (!this.#reachesEnd(next)) return;
+      mask[id >> 5] |= 1 << (id & 31);
+      goesOn = true;
+    });
+    if (this.#dfa.accepting(state)) for (const id of this.#eos) mask[id >> 5] |= 1 << (id & 31);
+    const most = Math.max(16, Math.floor(MASK_BYTES / (mask.byteLength + 64)));
+    for (const oldest of this.#states.keys()) {
+      if (this.#states.size < most) break;
+      this.#states.delete(oldest);
+    }
+    const made = { mask, goesOn };
+    this.#states.set(state, made);
+    return made;
+  }
+
+  /** Every token that the automaton takes in a state, with the state behind it. */
+  #each(state: number, visit: (id: number, next: number) => void): void {
+    const { byte, depth, end, token, alike, longest, size } = this.#vocabulary;
+    const dfa = this.#dfa;
+    const path = new Int32Array(longest + 1);
+    path[0] = state;
+    for (let node = 0; node < byte.length;) {
+      const next = dfa.step(path[depth[node]], byte[node]);
+      if (next === DEAD) {
+        node = end[node];
+        continue;
+      }
+      path[depth[node] + 1] = next;
+      for (let id = token[node]; id >= 0; id = alike[id]) visit(id, next);
+      node++;
+    }
+    this.#nfa.tokens.forEach((id, i) => {
+      const next = dfa.step(state, FIRST_TOKEN + i);
+      if (next !== DEAD && id < size) visit(id, next);
+    });
+  }
+
+  /** Whether tokens lead from a state to where a text may end. */
+  #reachesEnd(from: number): boolean {
+    if (this.#spellable) return true;
+    const known = this.#ends.get(from);
+    if (known) return known === 1;
+    // Breadth first; whoever led to a state that reaches an end reaches it as well.
+    const before = new Map<number, number>([[from, DEAD]]);
+    for (const state of before.keys()) {
+      if (this.#dfa.accepting(state) || this.#ends.get(state) === 1) {
+        for (let at = state; at !== DEAD; at = before.get(at) ?? DEAD) this.#ends.set(at, 1);
+        return true;
+      }
+      if (this.#ends.get(state) === 2) continue;
+      this.#each(state, (_, next) => {
+        if (!before.has(next)) before.set(next, state);
+      });
+    }
+    for (const state of before.keys()) this.#ends.set(state, 2);
+    return false;
+  }
+}
