@@ -42,6 +42,13 @@ export interface DecodedImage {
   channels: 3;
 }
 
+/** Pixels that a caller holds already, `[height, width, 3]` or `[height, width, 4]`; a canvas's `ImageData` is one. */
+export interface RawImage {
+  data: Uint8Array | Uint8ClampedArray;
+  width: number;
+  height: number;
+}
+
 /** A file being written, at its end. */
 export interface GrowingFile {
   /** In bytes. */
@@ -106,6 +113,13 @@ export interface Host {
   /** The bytes of an image given by path, URL or Blob. */
   readImage(source: string | URL | Blob, signal?: AbortSignal): Promise<Uint8Array>;
   decodeImage(bytes: Uint8Array, signal?: AbortSignal): Promise<DecodedImage>;
+  /**
+   * Pixels, or the bytes of a file, of a picture as only this platform has them, as a canvas; `null` for what is none. What may
+   * change under the caller is read at once. The arrays are the caller's, which keeps and transfers them.
+   *
+   * @throws {ArgumentError} `IMAGE_INVALID` for one that can't be read; by the promise, too.
+   */
+  readPixels?(image: object, signal?: AbortSignal): Promise<RawImage | Uint8Array> | null;
   /** The bytes of one of core's own `.wasm` files, as `kernels.simd.wasm`. */
   readKernels(file: string): Promise<Uint8Array>;
   spawnWorker(): WorkerPort;
@@ -116,10 +130,17 @@ export interface Host {
    * @throws {UnsupportedError} `BACKEND_UNAVAILABLE`, saying what is missing.
    */
   openGpu(options?: { hardwareOnly?: boolean }): Promise<GPU>;
+  /**
+   * The module of the library gpu.js, for the device `webgl`; without it that device can't be had. In whatever form an `import`
+   * gives it: of a bundler, or of its script, which leaves the library in the global `GPU`.
+   */
+  openGpuJs?(): Promise<unknown>;
   /** Short texts that last between runs, as what was measured on this machine. Losing one costs time, nothing else. */
   readonly settings: Settings;
   /** Where downloads are kept; without one, models come from folders and Blobs alone. */
   readonly store?: ModelStore;
+  /** Where a model goes that does not fit into the store, or has none because it can't be used: it ends with the model. */
+  readonly spareStore?: () => ModelStore;
   /** In the place of the global one, where that is not to be relied on. */
   readonly fetch?: typeof fetch;
   /** What the user's environment says, where a runtime has one and may read it. */

@@ -2,12 +2,17 @@
 export { loadModel } from './api/load.ts';
 export { doctor } from './api/doctor.ts';
 export type { DoctorOptions, DoctorReport, DoctorRow } from './doctor/report.ts';
-export { Model, type ModelInfo } from './api/model.ts';
+export { Model } from './api/model.ts';
+export type { AnswerState, AskedPicture, Looked, ModelInfo, Timings, Usage } from './api/engine.ts';
 export { Scene } from './api/scene.ts';
-export { Answer, type Timings, type Usage } from './api/answer.ts';
+export { Answer } from './api/answer.ts';
+export type { Explanation, SpatialToken, TileExplanation } from './api/explain.ts';
 export type { ImageInput } from './api/image.ts';
+export * from './api/platform.ts';
 export type { AskOptions, Device, LoadOptions, LoadProgress, Precision } from './api/options.ts';
-export type { FinishReason, GenerateOptions } from './pipeline/generate.ts';
+export type { AnswerToken, FinishReason, GenerateOptions, Piece } from './pipeline/generate.ts';
+export type { Prompt } from './pipeline/prompt.ts';
+export type { ChatMessage, ContentPart } from './text/chat.ts';
 export type { BackendMemory, BackendReport, Choice, Warning, WarningCode } from './backend/index.ts';
 export type { ModelConfig } from './models/config.ts';
 export type {
@@ -17,11 +22,19 @@ export type {
   Host,
   ModelFiles,
   ModelStore,
+  RawImage,
   Settings,
   WorkerPort,
 } from './host.ts';
 export { openRemote } from './download/index.ts';
-export { isRemote, type FileSource, type HubSource, type ModelSource } from './download/source.ts';
+export { fromBase64, inlineBytes } from './download/urls.ts';
+export {
+  isRemote,
+  type FileSource,
+  type HubSource,
+  type ModelSource,
+  type UrlSource,
+} from './download/source.ts';
 export type { DownloadOptions } from './download/options.ts';
 export { createCache, type CachedModel, type ModelCache } from './download/cache.ts';
 export { sourceOf as blobSource } from './download/blobs.ts';
@@ -29,7 +42,6 @@ export { cacheError, folderStore, type Disk, type DiskFile } from './download/fo
 export { growing, type WritableFile } from './download/growing.ts';
 export { createImageDecoder, type ImageDecoder, type LoadWasm } from './image/decode.ts';
 export { checkImageBytes, collectImage, fetchImage, imageFileError } from './image/read.ts';
-export type { RawImage } from './image/pixels.ts';
 export {
   formatBox,
   formatThousandths,

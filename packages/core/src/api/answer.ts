@@ -1,44 +1,17 @@
 import { AbortedError } from '../errors/index.ts';
-import type { FinishReason } from '../pipeline/generate.ts';
-
-/** Tokens of one answer. `cached` ones were in the KV cache already and cost nothing. */
-export interface Usage {
-  readonly promptTokens: number;
-  readonly imageTokens: number;
-  readonly cachedTokens: number;
-  readonly completionTokens: number;
-}
-
-/** Milliseconds of one answer; 0 for what was not needed. */
-export interface Timings {
-  /** Waiting for earlier questions to this model. */
-  readonly queued: number;
-  /** Decoding and resizing the image. */
-  readonly image: number;
-  /** Vision tower, spatial features, projectors, and the image's prefix in the language model. */
-  readonly vision: number;
-  readonly prefill: number;
-  readonly decode: number;
-  readonly total: number;
-  readonly tokensPerSecond: number;
-}
-
-export interface AnswerState {
-  usage: Usage;
-  timings: Timings;
-  finishReason: FinishReason | null;
-}
+import type { AnswerToken, FinishReason, Piece } from '../pipeline/generate.ts';
+import type { AnswerListener, AnswerState, AskedPicture, Timings, Usage } from './engine.ts';
+import type { Explanation } from './explain.ts';
 
 const NOTHING: AnswerState = {
   usage: { promptTokens: 0, imageTokens: 0, cachedTokens: 0, completionTokens: 0 },
   timings: { queued: 0, image: 0, vision: 0, prefill: 0, decode: 0, total: 0, tokensPerSecond: 0 },
   finishReason: null,
+  picture: null,
+  explanation: null,
 };
 
-/** Tells an answer how to look up what has been done so far. */
-export type Observe = (state: () => AnswerState) => void;
-
-type Work = (emit: (text: string) => void, observe: Observe, signal: AbortSignal) => Promise<AnswerState>;
+type Work = (listener: AnswerListener, signal: AbortSignal) => Promise<AnswerState>;
 
 /**
  * An answer as it comes: iterate over it for pieces of text, or await {@link Answer.text} for the whole. The work
@@ -47,6 +20,7 @@ type Work = (emit: (text: string) => void, observe: Observe, signal: AbortSignal
  */
 export class Answer implements AsyncIterable<string> {
   readonly #pieces: string[] = [];
+  readonly #tokens: AnswerToken[] = [];
   readonly #controller = new AbortController();
   #state: () => AnswerState = () => NOTHING;
   #ended = false;
@@ -76,6 +50,21 @@ export class Answer implements AsyncIterable<string> {
   /** Why it ended; `null` while it has not, or when it failed. */
   get finishReason(): FinishReason | null {
     return this.#state().finishReason;
+  }
+
+  /** The picture that was asked about; `null` until it was read. Known before the first text. */
+  get picture(): AskedPicture | null {
+    return this.#state().picture;
+  }
+
+  /** Where the model looked, when it was asked with `explain`; known before the first text. */
+  get explanation(): Explanation | null {
+    return this.#state().explanation;
+  }
+
+  /** The tokens so far and how likely the model found each, when it was asked with `probabilities`. */
+  get tokens(): readonly AnswerToken[] {
+    return this.#tokens;
   }
 
   /** Stops the work. What came so far stays; the loop and `text()` end without an error. */
@@ -110,13 +99,16 @@ export class Answer implements AsyncIterable<string> {
   }
 
   async #run(work: Work, signal: AbortSignal): Promise<void> {
-    const emit = (text: string): void => {
-      this.#pieces.push(text);
-      this.#notify();
+    const listener: AnswerListener = {
+      emit: ({ text, tokens }: Piece) => {
+        if (text !== '') this.#pieces.push(text);
+        if (tokens) this.#tokens.push(...tokens);
+        this.#notify();
+      },
+      observe: (state) => (this.#state = state),
     };
-    const observe: Observe = (state) => (this.#state = state);
     try {
-      const state = await work(emit, observe, signal);
+      const state = await work(listener, signal);
       this.#state = () => state;
     } catch (error) {
       // What was done until then stays to be read, and the clock stops.

@@ -11,6 +11,7 @@ import { checkPreprocessor } from '../pipeline/picture.ts';
 import { Runtime } from '../pipeline/runtime.ts';
 import { createChatTemplate } from '../text/chat.ts';
 import { createTokenizer } from '../text/tokenizer.ts';
+import { LocalEngine } from './local.ts';
 import { Model } from './model.ts';
 import { checkLoadOptions, withContext, type LoadOptions } from './options.ts';
 import { startDevice, type ReportProgress, type Started } from './start.ts';
@@ -32,6 +33,15 @@ const MAX_TEXT_BYTES = 200 << 20;
  *   behind after an error: threads are stopped and files closed.
  */
 export async function loadModel(host: Host, source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  return new Model(await loadEngine(host, source, options));
+}
+
+/** {@link loadModel} without the API around it. */
+export async function loadEngine(
+  host: Host,
+  source: ModelSource,
+  options: LoadOptions = {},
+): Promise<LocalEngine> {
   checkLoadOptions(source, options);
   const { signal, onProgress } = options;
   const began = performance.now();
@@ -50,6 +60,7 @@ export async function loadModel(host: Host, source: ModelSource, options: LoadOp
       onProgress?.({ phase: 'download', fraction: downloaded, loaded, total, rate, secondsLeft });
     },
     onStale: (message) => warnings.add({ code: 'MODEL_NOT_REVALIDATED', message }),
+    onUncached: (message) => warnings.add({ code: 'MODEL_NOT_CACHED', message }),
   });
   const stored = parseModelConfig(await readJson(files, 'config.json', signal));
   const config = withContext(stored, options.context);
@@ -88,7 +99,7 @@ export async function loadModel(host: Host, source: ModelSource, options: LoadOp
     tiles: mostTiles(config),
     loadTime: performance.now() - began,
   };
-  return new Model(host, runtime, () => {
+  return new LocalEngine(host, runtime, () => {
     if (!current) throw new Error('a model has a device');
     const { report: backend, choices, weights } = current;
     return { ...facts, weights, backend, choices, warnings: warnings.all };

@@ -51,8 +51,11 @@ export interface LoadOptions extends DownloadOptions {
   signal?: AbortSignal;
 }
 
-/** How an answer is made; see {@link GenerateOptions}. All optional; the default is greedy. */
-export type AskOptions = GenerateOptions;
+/** How an answer is made; all optional, the default is greedy. */
+export interface AskOptions extends GenerateOptions {
+  /** The answer says where the model looked: see `Answer.explanation`. */
+  explain?: boolean;
+}
 
 /** @throws {ArgumentError} `OPTION_INVALID`. */
 export function checkLoadOptions(source: ModelSource, options: LoadOptions): void {
@@ -96,6 +99,13 @@ export function checkCommon(options: { readonly signal?: AbortSignal }): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw wrong('signal', kindOf(signal), 'an AbortSignal');
   }
+}
+
+/** What an engine gets: the signal goes beside. */
+export function withoutSignal(options: AskOptions): AskOptions {
+  const plain = { ...options };
+  delete plain.signal;
+  return plain;
 }
 
 function kindOf(value: unknown): string {

@@ -1,6 +1,9 @@
 import { ArgumentError } from '../errors/index.ts';
-import type { Encoded } from '../pipeline/instance.ts';
+import type { Geometry } from '../image/boxes.ts';
+import type { Prompt } from '../pipeline/prompt.ts';
 import type { Answer } from './answer.ts';
+import type { Looked, SceneId } from './engine.ts';
+import type { Explanation } from './explain.ts';
 import type { Model } from './model.ts';
 import type { AskOptions } from './options.ts';
 
@@ -9,43 +12,49 @@ export class Scene {
   /** Of the source picture, in pixels, upright. */
   readonly width: number;
   readonly height: number;
+  /** How the source became the model's input: what boxes in answers are mapped back by. */
+  readonly geometry: Geometry;
   /** Milliseconds that looking took. */
-  readonly timings: Encoded['timings'];
+  readonly timings: Looked['timings'];
+  /** Where the model looks on this picture. */
+  readonly explanation: Explanation;
   readonly #model: Model;
-  readonly #release: (encoded: Encoded) => void;
-  #encoded: Encoded | null;
+  readonly #id: SceneId;
+  #release: (() => void) | null;
 
   /** Not for applications: they get scenes from `model.look`. */
-  constructor(model: Model, encoded: Encoded, release: (encoded: Encoded) => void) {
+  constructor(model: Model, looked: Looked, release: () => void) {
     this.#model = model;
-    this.#encoded = encoded;
+    this.#id = looked.id;
     this.#release = release;
-    this.width = encoded.width;
-    this.height = encoded.height;
-    this.timings = encoded.timings;
+    this.width = looked.width;
+    this.height = looked.height;
+    this.geometry = looked.geometry;
+    this.timings = looked.timings;
+    this.explanation = looked.explanation;
   }
 
   /** A question on this picture; the same as `model.ask(scene, prompt, options)`. */
-  ask(prompt: string, options: AskOptions = {}): Answer {
+  ask(prompt: Prompt, options: AskOptions = {}): Answer {
     return this.#model.ask(this, prompt, options);
   }
 
   /** Frees what is kept of the picture. */
   dispose(): void {
-    if (this.#encoded) this.#release(this.#encoded);
-    this.#encoded = null;
+    this.#release?.();
+    this.#release = null;
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  /** @internal What the model keeps of the picture. */
-  encodedFor(model: Model): Encoded {
-    if (this.#encoded && model === this.#model) return this.#encoded;
+  /** @internal What the model's engine calls this picture. @throws {ArgumentError} `IMAGE_INVALID`. */
+  idFor(model: Model): SceneId {
+    if (model === this.#model) return this.#id;
     throw new ArgumentError({
       code: 'IMAGE_INVALID',
-      message: this.#encoded ? 'The scene belongs to another model.' : 'The scene was disposed of.',
+      message: 'The scene belongs to another model.',
       fix: 'Look at the picture again with this model.',
     });
   }

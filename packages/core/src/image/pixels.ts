@@ -1,4 +1,7 @@
 import { ArgumentError } from '../errors/index.ts';
+import type { RawImage } from '../host.ts';
+
+export type { RawImage } from '../host.ts';
 
 /** An RGB picture, 8 bits a channel, row-major from the top left: `data` is `[height, width, 3]`. */
 export interface Pixels {
@@ -6,13 +9,6 @@ export interface Pixels {
   width: number;
   height: number;
   channels: 3;
-}
-
-/** Pixels that a caller holds already, `[height, width, 3]` or `[height, width, 4]`; a canvas's `ImageData` is one. */
-export interface RawImage {
-  data: Uint8Array | Uint8ClampedArray;
-  width: number;
-  height: number;
 }
 
 /** What a picture may be at most; both figures can be changed where an image is decoded or passed in. */
@@ -51,12 +47,10 @@ export function checkSize(width: number, height: number, limits: ImageLimits = {
 }
 
 /**
- * Checks pixels that a caller passed and makes them RGB: four channels are flattened over white.
- * A three-channel array of the type wanted is used as it is, not copied.
+ * Checks pixels that a caller passed; their channels, 3 or 4.
  * @throws ArgumentError `IMAGE_INVALID` where data and size don't agree; as {@link checkSize} for its size.
  */
-export function pixelsFromRaw(image: RawImage, limits: ImageLimits = {}): Pixels {
-  const { data, width, height } = image;
+export function checkRaw({ data, width, height }: RawImage, limits: ImageLimits = {}): 3 | 4 {
   const isBytes = data instanceof Uint8Array || data instanceof Uint8ClampedArray;
   if (!isBytes || !Number.isInteger(width) || !Number.isInteger(height)) {
     throw new ArgumentError({
@@ -67,14 +61,22 @@ export function pixelsFromRaw(image: RawImage, limits: ImageLimits = {}): Pixels
   }
   checkSize(width, height, limits);
   const channels = data.length / (width * height);
-  if (channels !== 3 && channels !== 4) {
-    throw new ArgumentError({
-      code: 'IMAGE_INVALID',
-      message: `The raw image's data holds ${data.length} bytes; ${width}x${height} pixels need ${width * height * 3} (RGB) or ${width * height * 4} (RGBA).`,
-      fix: 'Pass tightly packed rows of 3 or 4 bytes a pixel.',
-    });
-  }
-  if (channels === 4) return flattenAlpha(data, width, height);
+  if (channels === 3 || channels === 4) return channels;
+  throw new ArgumentError({
+    code: 'IMAGE_INVALID',
+    message: `The raw image's data holds ${data.length} bytes; ${width}x${height} pixels need ${width * height * 3} (RGB) or ${width * height * 4} (RGBA).`,
+    fix: 'Pass tightly packed rows of 3 or 4 bytes a pixel.',
+  });
+}
+
+/**
+ * Pixels that a caller passed as RGB: four channels are flattened over white. A three-channel array of the type wanted is
+ * used as it is, not copied.
+ * @throws ArgumentError as {@link checkRaw}.
+ */
+export function pixelsFromRaw(image: RawImage, limits: ImageLimits = {}): Pixels {
+  const { data, width, height } = image;
+  if (checkRaw(image, limits) === 4) return flattenAlpha(data, width, height);
   const bytes = data instanceof Uint8Array ? data : new Uint8Array(data.buffer, data.byteOffset, data.length);
   return { data: bytes, width, height, channels: 3 };
 }

@@ -34,6 +34,8 @@ export interface Tiles {
 export interface TiledPicture extends Tiles {
   /** Each tile `[height, width, 3]`, in the order of the model. */
   readonly tiles: readonly Pixels[];
+  /** How each of them lies on the source. */
+  readonly frames: readonly Geometry[];
 }
 
 /** How a picture of this size is cut into tiles of `side` pixels. */
@@ -60,17 +62,34 @@ export function cutTiles(src: Pixels, tiling: Tiling, side: number): TiledPictur
   const left = Math.floor((wide - fitted.width) / 2);
   const top = Math.floor((high - fitted.height) / 2);
   const resized = resizeBicubic(src, fitted.width, fitted.height);
+  const frames: Geometry[] = [];
+  const frame = (size: { width: number; height: number }, x: number, y: number): Geometry => ({
+    sourceWidth: src.width,
+    sourceHeight: src.height,
+    canvasWidth: src.width,
+    canvasHeight: src.height,
+    offsetX: 0,
+    offsetY: 0,
+    resizedWidth: size.width,
+    resizedHeight: size.height,
+    cropX: x,
+    cropY: y,
+    width: side,
+    height: side,
+  });
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      tiles.push(windowOf(resized, column * side - left, row * side - top, side));
+      const [x, y] = [column * side - left, row * side - top];
+      tiles.push(windowOf(resized, x, y, side));
+      frames.push(frame(fitted, x, y));
     }
   }
   if (whole !== 'none') {
-    const thumbnail = resizeBicubic(src, side, side);
-    if (whole === 'first') tiles.unshift(thumbnail);
-    else tiles.push(thumbnail);
+    const at = whole === 'first' ? 0 : tiles.length;
+    tiles.splice(at, 0, resizeBicubic(src, side, side));
+    frames.splice(at, 0, frame({ width: side, height: side }, 0, 0));
   }
-  return { ...chosen, tiles };
+  return { ...chosen, tiles, frames };
 }
 
 /**
@@ -82,8 +101,8 @@ export function preprocessTiles(
   config: PreprocessorConfig,
   tiling: Tiling,
   side: number,
-): { inputs: Float32Array[]; grid: Tiles; geometry: Geometry } {
-  const { tiles, ...grid } = cutTiles(src, tiling, side);
+): { inputs: Float32Array[]; grid: Tiles; geometry: Geometry; frames: readonly Geometry[] } {
+  const { tiles, frames, ...grid } = cutTiles(src, tiling, side);
   const inputs = tiles.map((tile) => normalised(tile, config));
   const geometry: Geometry = {
     sourceWidth: src.width,
@@ -99,7 +118,7 @@ export function preprocessTiles(
     width: side,
     height: side,
   };
-  return { inputs, grid, geometry };
+  return { inputs, grid, geometry, frames };
 }
 
 /** Hugging Face's `select_best_resolution`: the largest effective area, then the least wasted; the first of equals. */

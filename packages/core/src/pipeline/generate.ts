@@ -24,9 +24,24 @@ export interface GenerateOptions extends SamplingOptions {
 /** Why an answer ended: the model said so, `maxTokens`, a stop string, or the caller. */
 export type FinishReason = 'stop' | 'length' | 'stop_string' | 'cancelled';
 
+/** One token of an answer: its text, and how likely the model found it. */
+export interface AnswerToken {
+  readonly text: string;
+  readonly probability: number;
+}
+
+/** A part of an answer, as it becomes certain. */
+export interface Piece {
+  readonly text: string;
+  /** The tokens that came since the last piece, where they were asked for. */
+  readonly tokens?: readonly AnswerToken[];
+}
+
 /** What has been done of an answer; kept up to date while it comes. */
 export interface Progress {
   tokens: number;
+  /** Tokens behind the image that the cache held already. */
+  reused: number;
   /** Milliseconds until the first token, bringing back the image's prefix included. */
   prefill: number;
   /** Milliseconds of the others. */
@@ -105,7 +120,7 @@ export class Transcript {
   readonly #eos: readonly number[];
   readonly #question: Question;
   readonly #progress: Progress;
-  readonly #emit: (text: string) => void;
+  readonly #emit: (piece: Piece) => void;
   readonly #detokenizer: Detokenizer;
   readonly #started = performance.now();
   readonly #ids: number[] = [];
@@ -118,7 +133,7 @@ export class Transcript {
     tokenizer: Tokenizer,
     question: Question,
     progress: Progress,
-    emit: (text: string) => void,
+    emit: (piece: Piece) => void,
   ) {
     this.#eos = eos;
     this.#question = question;
@@ -176,7 +191,7 @@ export class Transcript {
     const shown = this.#begun ? text : text.trimStart();
     if (!shown) return;
     this.#begun = true;
-    this.#emit(shown);
+    this.#emit({ text: shown });
   }
 }
 

@@ -12,6 +12,8 @@ export interface Encoded {
   readonly width: number;
   readonly height: number;
   readonly picture: Picture;
+  /** The prompt's tokens before the image. */
+  readonly before: readonly number[];
   /** Tokens of the KV prefix: those before the image, and the image's. */
   readonly tokens: number;
   /** The DFI's attention map `[N, positions]`, row-major, tile after tile; `null` without a DFI. */
@@ -38,12 +40,14 @@ export class Instance {
   readonly executables: Executables;
   /** The model's, with the context that this backend has room for. */
   readonly config: ModelConfig;
-  /** The prompt's tokens before the image; the same for every question. */
-  readonly #before: Uint32Array;
+  /** How many tokens come before the image in a question. */
+  readonly #before: number;
   /** Tokens after the image in the shortest question. */
   readonly #shortest: number;
   /** Whose prefix the cache holds. */
   #live: Encoded | null = null;
+  /** The tokens behind it in the cache, as far as they are certain. */
+  #behind: readonly number[] = [];
   readonly #aside = new Map<Encoded, KvSnapshot>();
 
   /** @param backend with the weights loaded and the cache created. */
@@ -52,7 +56,7 @@ export class Instance {
     this.config = parts.config;
     this.executables = new Executables(backend, parts.config);
     const { before, after } = promptOf(parts, '?');
-    this.#before = Uint32Array.from(before);
+    this.#before = before.length;
     this.#shortest = Math.min(after.length, CHUNK);
   }
 
@@ -61,8 +65,8 @@ export class Instance {
     const { executables } = this;
     const config = this.config;
     const picture = config.tiling
-      ? [() => executables.place(0), () => executables.visual(this.#before.length, visualRows(config))]
-      : [() => executables.prefix(this.#before.length)];
+      ? [() => executables.place(0), () => executables.visual(this.#before, visualRows(config))]
+      : [() => executables.prefix(this.#before)];
     const programs = [
       () => executables.vision(),
       ...picture,
@@ -76,42 +80,42 @@ export class Instance {
     }
   }
 
-  /** Puts an image's prefix into the cache, where it belongs to nobody until {@link keep}. */
-  async see(picture: Picture, signal?: AbortSignal): Promise<Seen> {
-    const { order } = picture;
-    return order ? this.#seeTiles(picture, order, signal) : this.#seeWhole(picture.inputs[0], signal);
-  }
-
-  async #seeWhole(pixels: Float32Array, signal?: AbortSignal): Promise<Seen> {
-    const { backend, executables } = this;
-    const vision = await executables.vision();
-    const prefix = await executables.prefix(this.#before.length);
-    await this.#setAside();
-    const start = performance.now();
-    const [attention] = await backend.run(vision, { inputs: visionInputs(this.config, pixels), signal });
-    // Copied: the backend uses the array again.
-    const kept = attention?.slice() ?? null;
-    const seen = performance.now();
-    await backend.run(prefix, { inputs: { ids: this.#before }, pos: 0, signal });
-    return { attention: kept, vision: seen - start, prefix: performance.now() - seen };
-  }
-
-  /** Tile by tile through the vision tower, then all tokens in the prompt's order, some hundred at a time. */
-  async #seeTiles({ inputs }: Picture, order: Uint32Array, signal?: AbortSignal): Promise<Seen> {
+  /** Puts an image behind `before` into the cache, where it belongs to nobody until {@link keep}. */
+  async see(picture: Picture, before: readonly number[], signal?: AbortSignal): Promise<Seen> {
     const { backend, executables } = this;
     const vision = await executables.vision();
     await this.#setAside();
     const start = performance.now();
     const maps: Float32Array[] = [];
-    for (const [tile, pixels] of inputs.entries()) {
+    for (const [tile, pixels] of picture.inputs.entries()) {
       const [map] = await backend.run(vision, { inputs: visionInputs(this.config, pixels), signal });
+      // Copied: the backend uses the array again.
       if (map) maps.push(map.slice());
+      if (!picture.order) continue;
       const place = await executables.place(tile);
       await backend.run(place, { inputs: placeInputs(this.config, tile), signal });
     }
     const seen = performance.now();
-    let ids = this.#before;
+    await this.#prefix(picture.order, before, signal);
+    return { attention: joined(maps), vision: seen - start, prefix: performance.now() - seen };
+  }
+
+  /** The tokens before the image and the image itself, some hundred at a time. */
+  async #prefix(order: Uint32Array | null, before: readonly number[], signal?: AbortSignal): Promise<void> {
+    const { backend, executables } = this;
+    const chunks = chunksOf(Uint32Array.from(before), CHUNK);
+    let ids = chunks.pop() ?? new Uint32Array(0);
     let pos = 0;
+    for (const chunk of chunks) {
+      const program = await executables.tokens(chunk.length);
+      await backend.run(program, { inputs: { ids: chunk }, pos, signal });
+      pos += chunk.length;
+    }
+    if (!order) {
+      const program = await executables.prefix(ids.length);
+      await backend.run(program, { inputs: ids.length > 0 ? { ids } : {}, pos, signal });
+      return;
+    }
     for (const part of chunksOf(order, visualRows(this.config))) {
       const program = await executables.visual(ids.length, part.length);
       await backend.run(program, {
@@ -122,12 +126,25 @@ export class Instance {
       pos += ids.length + part.length;
       ids = ids.subarray(0, 0);
     }
-    return { attention: joined(maps), vision: seen - start, prefix: performance.now() - seen };
   }
 
   /** The cache holds this image's prefix. */
   keep(scene: Encoded): void {
     this.#live = scene;
+    this.#behind = [];
+  }
+
+  /** How many of these tokens the cache holds already, right behind the image in it. */
+  common(ids: readonly number[]): number {
+    const most = Math.min(ids.length, this.#behind.length);
+    let count = 0;
+    while (count < most && ids[count] === this.#behind[count]) count++;
+    return count;
+  }
+
+  /** The cache holds these tokens behind the image in it, and nothing certain behind them. */
+  hold(ids: readonly number[]): void {
+    this.#behind = ids;
   }
 
   /**
@@ -142,8 +159,8 @@ export class Instance {
     // Let go while this question waited.
     if (scene.released) throw forgotten();
     if (snapshot) await this.backend.restoreCache(snapshot);
-    else await this.see(scene.picture, signal);
-    this.#live = scene;
+    else await this.see(scene.picture, scene.before, signal);
+    this.keep(scene);
   }
 
   /** The image will not be asked about any more. */

@@ -17,7 +17,10 @@ export interface Picture {
   readonly order: Uint32Array | null;
   /** Visual tokens. */
   readonly tokens: number;
+  /** How boxes in answers lie on the source. */
   readonly geometry: Geometry;
+  /** How each input lies on the source. */
+  readonly frames: readonly Geometry[];
 }
 
 /**
@@ -31,11 +34,11 @@ export function pictureOf(config: ModelConfig, preprocessor: PreprocessorConfig,
   if (!tiling) {
     const { pixels, width, height, geometry } = preprocess(image, preprocessor, config.imageAspectRatio);
     checkSize(width, height, imageSize);
-    return { inputs: [pixels], order: null, tokens: visualTokenCount(config), geometry };
+    return { inputs: [pixels], order: null, tokens: visualTokenCount(config), geometry, frames: [geometry] };
   }
-  const { inputs, grid, geometry } = preprocessTiles(image, preprocessor, tiling, imageSize);
+  const { inputs, grid, geometry, frames } = preprocessTiles(image, preprocessor, tiling, imageSize);
   const order = visualOrder(config, grid);
-  return { inputs, order, tokens: order.length, geometry };
+  return { inputs, order, tokens: order.length, geometry, frames };
 }
 
 /**

@@ -4,18 +4,20 @@ import type { PreprocessorConfig } from '../image/preprocess.ts';
 import type { Pixels } from '../image/pixels.ts';
 import type { ModelConfig } from '../models/config.ts';
 import { visualTokenRange } from '../models/visual.ts';
+import type { PromptTokens } from '../text/chat.ts';
 import {
   decide,
   prepare,
   Transcript,
   type FinishReason,
   type GenerateOptions,
+  type Piece,
   type Progress,
   type Question,
 } from './generate.ts';
 import type { Encoded, Instance } from './instance.ts';
-import { pictureOf } from './picture.ts';
-import { promptOf, type PromptParts } from './prompt.ts';
+import { pictureOf, type Picture } from './picture.ts';
+import { promptOf, type Prompt, type PromptParts } from './prompt.ts';
 import { Queue } from './queue.ts';
 
 /** A device that is lost so often within so many milliseconds is given up for that long. */
@@ -67,13 +69,18 @@ export class Runtime {
     await this.#surviving(() => Promise.resolve(), signal);
   }
 
+  /** The tokens of a question or conversation; see `promptOf`. */
+  prompt(prompt: Prompt, said?: readonly number[] | null): PromptTokens {
+    return promptOf(this.#parts, prompt, said);
+  }
+
   /**
-   * Checks a question on a picture, before any work is done; see `promptOf` and `prepare` for what it throws. Without `scene`
-   * the picture counts as many tokens as it has at least.
+   * Checks a question on a picture, before any work is done; see `prepare` for what it throws. Without `scene` the picture
+   * counts as many tokens as it has at least.
    */
-  question(text: string, options: GenerateOptions, scene?: Encoded): Question {
+  question(prompt: PromptTokens, options: GenerateOptions, scene?: Encoded): Question {
     const visual = scene?.picture.tokens ?? visualTokenRange(this.config).least;
-    return prepare(this.config, promptOf(this.#parts, text), visual, options);
+    return prepare(this.config, prompt, visual, options);
   }
 
   /** Runs one job when the earlier ones are done. */
@@ -84,56 +91,89 @@ export class Runtime {
   /**
    * Encodes an image and leaves its prefix in the cache. To be called from a job.
    *
+   * @param before the prompt's tokens before the image; by default those of a question without a conversation.
    * @throws {ArgumentError} `PROMPT_TOO_LONG` for a picture of more tiles than the device has room for.
    */
-  async encode(image: Pixels, signal?: AbortSignal): Promise<Encoded> {
+  async encode(image: Pixels, before?: readonly number[], signal?: AbortSignal): Promise<Encoded> {
     const { config, preprocessor } = this.#parts;
     const start = performance.now();
     const picture = pictureOf(config, preprocessor, image);
-    const preprocessed = performance.now() - start;
-    const before = promptOf(this.#parts, '?').before.length;
-    this.#checkRoom(before + picture.tokens);
+    const preprocess = performance.now() - start;
+    return this.#encode(picture, image, before ?? this.prompt('?').before, preprocess, signal);
+  }
+
+  /** The same image behind another beginning of the prompt. To be called from a job. */
+  encodeBehind(before: readonly number[], scene: Encoded, signal?: AbortSignal): Promise<Encoded> {
+    return this.#encode(scene.picture, scene, before, 0, signal);
+  }
+
+  async #encode(
+    picture: Picture,
+    { width, height }: { readonly width: number; readonly height: number },
+    before: readonly number[],
+    preprocess: number,
+    signal?: AbortSignal,
+  ): Promise<Encoded> {
+    const tokens = before.length + picture.tokens;
+    this.#checkRoom(tokens);
     return this.#surviving(async (instance) => {
-      const { attention, vision, prefix } = await instance.see(picture, signal);
-      const encoded: Encoded = {
-        width: image.width,
-        height: image.height,
-        picture,
-        tokens: before + picture.tokens,
-        attention,
-        timings: { preprocess: preprocessed, vision, prefix },
-        released: false,
-      };
+      const { attention, vision, prefix } = await instance.see(picture, before, signal);
+      const timings = { preprocess, vision, prefix };
+      const encoded = { width, height, picture, before, tokens, attention, timings, released: false };
       instance.keep(encoded);
       return encoded;
     }, signal);
   }
 
-  /** Answers about an encoded image. To be called from a job. */
+  /**
+   * Answers about an encoded image. To be called from a job.
+   *
+   * @param reuse whether tokens that the cache holds behind the image, of an earlier question, are not run again.
+   * @returns why the answer ended, and its tokens.
+   */
   async answer(
     scene: Encoded,
     question: Question,
     progress: Progress,
-    emit: (text: string) => void,
+    emit: (piece: Piece) => void,
+    reuse: boolean,
     signal?: AbortSignal,
-  ): Promise<FinishReason> {
+  ): Promise<{ reason: FinishReason; ids: readonly number[] }> {
     const { config, tokenizer } = this.#parts;
     const transcript = new Transcript(config.text.eos, tokenizer, question, progress, emit);
+    const { ids } = transcript;
+    const { after } = question.prompt;
     return this.#surviving(async (instance) => {
       await instance.bring(scene, signal);
+      // The last one is run in any case: the first token of the answer comes out of it.
+      const held = reuse ? instance.common(after.slice(0, -1)) : 0;
+      instance.hold(after.slice(0, held));
+      progress.reused = held;
+      const rest = { ...question, prompt: { ...question.prompt, after: after.slice(held) } };
+      let taken = 0;
       try {
-        for await (const id of decide(instance, question, scene.tokens, transcript.ids, signal)) {
+        for await (const id of decide(instance, rest, scene.tokens + held, ids, signal)) {
           throwIfAborted(signal);
           const reason = transcript.take(id);
-          if (reason) return reason;
+          taken++;
+          if (reason) return { reason, ids };
         }
       } catch (error) {
         // The answer is whole: a device lost while it stops is for the next question to find.
-        if (transcript.reason && isLoss(error)) return transcript.reason;
+        if (transcript.reason && isLoss(error)) return { reason: transcript.reason, ids };
         throw error;
+      } finally {
+        // A token that was taken is not in the cache before the next one came out of it.
+        if (taken > 0)
+          instance.hold([...after, ...ids.slice(0, transcript.reason === 'stop' ? undefined : -1)]);
       }
       throw new Error('the backend stopped decoding by itself');
     }, signal);
+  }
+
+  /** Whether an answer's tokens say just this; they may say more, when it was cut at a stop string. */
+  says(ids: readonly number[], text: string): boolean {
+    return this.#parts.tokenizer.decode(ids).trimStart() === text;
   }
 
   /** The image will not be asked about any more. */

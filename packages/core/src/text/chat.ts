@@ -89,8 +89,7 @@ export function assemblePrompt(
   messages: readonly ChatMessage[],
 ): PromptTokens {
   checkMessages(messages);
-  const marked = messages.map(({ role, content }) => ({ role, content: escapeContent(tokenizer, content) }));
-  const text = template.render(marked);
+  const text = renderEscaped(tokenizer, template, messages);
   const sides = text.split(template.imageText);
   if (sides.length !== 2) {
     throw tokenizerError(`its chat template places the image ${sides.length - 1} times instead of once`);
@@ -103,6 +102,21 @@ export function assemblePrompt(
     after: tokenizer.encode(sides[1]),
     text: tokenizer.unescape(text),
   };
+}
+
+/**
+ * A conversation as text whose messages `encode` takes as plain characters.
+ *
+ * @throws {LoadError} `TOKENIZER_INVALID` when the template fails.
+ */
+export function renderEscaped(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+): string {
+  return template.render(
+    messages.map(({ role, content }) => ({ role, content: escapeContent(tokenizer, content) })),
+  );
 }
 
 function checkMessages(messages: readonly ChatMessage[]): void {
