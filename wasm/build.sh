@@ -68,8 +68,15 @@ for variant in simd relaxed; do
   if [ $variant = relaxed ]; then flags="-msimd128 -mrelaxed-simd" dir=relaxed; fi
   keep=$([ $names = 1 ] && echo --profiling-funcs || echo -g0)
   # -fno-math-errno and the like stay default: NaN must propagate to the logits, where it is reported, so no -ffast-math
-  python3 "$emscripten/emcc.py" -O3 $flags -mbulk-memory -std=c11 -Wall -Wextra -Werror \
-    -Iinclude -I$dir kernels/*.c -o "$work/$variant.wasm" --no-entry $keep \
+  # Every page loads all of it: what takes a small part of an answer's time is compiled for size.
+  compile="$emscripten/emcc.py $flags -mbulk-memory -std=c11 -Wall -Wextra -Werror -I$PWD/include -I$PWD/$dir"
+  mkdir "$work/$variant"
+  fast=() small=()
+  for source in "$PWD"/kernels/*.c; do
+    case ${source##*/} in linear_* | attention.c | quantize_q8.c | repack_q*.c) fast+=("$source") ;; *) small+=("$source") ;; esac
+  done
+  (cd "$work/$variant" && python3 $compile -O3 -c "${fast[@]}" && python3 $compile -Os -c "${small[@]}")
+  python3 "$emscripten/emcc.py" -O3 $flags "$work/$variant"/*.o -o "$work/$variant.wasm" --no-entry $keep \
     -sSTANDALONE_WASM -sWASM_BIGINT -sIMPORTED_MEMORY -sALLOW_MEMORY_GROWTH -sINITIAL_MEMORY=1MB -sMAXIMUM_MEMORY=4GB -sTOTAL_STACK=64KB \
     -sERROR_ON_UNDEFINED_SYMBOLS=0 -sWARN_ON_UNDEFINED_SYMBOLS=0 -Wl,--no-stack-first -Wl,--export=__heap_base
   "$work/bin/wasm-opt" --enable-simd --enable-relaxed-simd --enable-bulk-memory --enable-sign-ext --enable-mutable-globals \
