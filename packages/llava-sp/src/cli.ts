@@ -30,6 +30,14 @@ const options = {
   group: { type: 'string' },
   tries: { type: 'string' },
   context: { type: 'string' },
+  host: { type: 'string' },
+  port: { type: 'string' },
+  'api-key': { type: 'string' },
+  'max-queue': { type: 'string' },
+  'max-body': { type: 'string' },
+  'allow-http-images': { type: 'boolean' },
+  'allow-private-images': { type: 'boolean' },
+  cors: { type: 'string' },
   json: { type: 'boolean' },
   stats: { type: 'boolean' },
   quiet: { type: 'boolean', short: 'q' },
@@ -77,6 +85,9 @@ async function main(): Promise<number> {
       return runInspect(rest, values);
     case 'doctor':
       return runDoctor(rest, values);
+    case 'serve':
+      // Other commands need none of it.
+      return (await import('./cli/serve.ts')).runServe(rest, values);
     case undefined:
       throw new UsageError('a command is missing');
     default:

@@ -21,6 +21,7 @@ export const EXIT = {
 export const help = `llava-sp: look at a picture and talk about it, on this device
 
   llava-sp ask IMAGE QUESTION    the answer on stdout, as it comes
+  llava-sp serve                 an OpenAI-compatible server on this machine
   llava-sp info                  what would run here, and why
   llava-sp doctor                tests every kernel on this machine; a table
   llava-sp cache                 the models that were downloaded; cache delete NAME (or all) makes room
@@ -53,6 +54,18 @@ convert and inspect
       --group N         weights that share a scale: 32, 64 or 128 (default: 64)
       --tries N         ranges tried for each group, 0 (plain min/max) to 6 (default: 2)
       --context N       inspect: tokens that the KV cache is to hold (default: the model's own)
+
+serve
+      --port N          (default: 11435; 0: one that is free)
+      --host ADDRESS    where it listens (default: 127.0.0.1, this machine alone)
+      --api-key KEY     what requests must carry; LLAVA_SP_API_KEY in the environment is the same
+      --max-queue N     requests that may wait (default: 32)
+      --max-body MB     of one request, its picture included (default: 20)
+      --allow-http-images
+                        pictures are fetched from addresses of the public internet
+      --allow-private-images
+                        from any address, this machine's own network too
+      --cors ORIGIN     pages that may ask, as http://localhost:5173, or "*"
 
 exit codes
   0 answered, done   1 failed (doctor: a kernel is wrong)   2 wrong usage   3 image, model or option that can't be used

@@ -1,0 +1,3 @@
+/** `llava-sp` in browsers. */
+export * from '@llava-sp/browser';
+export { modelFiles as demoModel } from '@llava-sp/demo-model/browser';
