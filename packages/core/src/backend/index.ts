@@ -84,11 +84,11 @@ export interface Choice {
   readonly reason: string;
 }
 
-export type WarningCode = 'BACKEND_FALLBACK' | 'DEVICE_RECOVERED' | 'MODEL_NOT_REVALIDATED';
+export type WarningCode = 'BACKEND_FALLBACK' | 'DEVICE_RECOVERED' | 'MODEL_NOT_REVALIDATED' | 'MODEL_NOT_CACHED';
 
 /** Something that did not go as hoped, though the work goes on. */
 export interface Warning {
-  /** Stable, for programs: another device or arithmetic than the best runs, a lost device was replaced, or a cached model may be old. */
+  /** Stable, for programs: another device or arithmetic than the best runs, a lost device was replaced, a cached model may be old, or there was no room to keep one. */
   readonly code: WarningCode;
   /** What happened and why, for people. */
   readonly message: string;

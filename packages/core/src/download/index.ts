@@ -1,10 +1,11 @@
 /** Models from anywhere: folders, addresses, hubs, files at hand; and the cache of what was downloaded. */
-import { ArgumentError } from '../errors/index.ts';
+import { ArgumentError, LoadError, type ErrorCode } from '../errors/index.ts';
 import type { Host, ModelFiles } from '../host.ts';
 import { filesOfBlobs } from './blobs.ts';
 import type { DownloadEvents } from './model.ts';
 import { limitsOf, type DownloadOptions } from './options.ts';
-import { isRemote, type ModelSource } from './source.ts';
+import { isRemote, isUrls, type ModelSource } from './source.ts';
+import { filesOfUrls } from './urls.ts';
 
 /**
  * Opens a model's folder, wherever it is; a remote one is downloaded whole unless the cache has it.
@@ -19,11 +20,24 @@ export async function openSource(
   limitsOf(options);
   if (isRemote(source)) {
     const { downloadModel, parseRemote } = await import('./lazy.ts');
-    return downloadModel(host, parseRemote(source, host.environment), options);
+    const remote = parseRemote(source, host.environment);
+    try {
+      return await downloadModel(host, remote, options);
+    } catch (error) {
+      const isCache = error instanceof LoadError && CACHE_ERRORS.includes(error.code);
+      if (!isCache || !host.spareStore) throw error;
+      const store = host.spareStore();
+      options.onUncached?.(
+        `The model is kept in ${store.location}, and not for the next time: ${error.message}`,
+      );
+      return downloadModel({ ...host, store }, remote, options);
+    }
   }
   if (typeof source === 'string' || source instanceof URL) return host.openModel(source, options.signal);
-  return filesOfBlobs(source);
+  return isUrls(source) ? filesOfUrls(host, source, options) : filesOfBlobs(source);
 }
+
+const CACHE_ERRORS: readonly string[] = ['CACHE_FULL', 'CACHE_UNAVAILABLE'] satisfies ErrorCode[];
 
 /**
  * For hosts: the folder of a remote source, each file of which comes into the cache when it is opened.

@@ -14,6 +14,8 @@ export interface DownloadEvents {
   onProgress?: (progress: DownloadProgress) => void;
   /** Hears why a model of the cache was taken though it could not be compared with the server's. */
   onStale?: (message: string) => void;
+  /** Hears why a model is not kept in the cache. */
+  onUncached?: (message: string) => void;
   signal?: AbortSignal;
 }
 
