@@ -4,10 +4,13 @@ import type { Host } from '../host.ts';
 import { createWasm, type WasmOptions } from './wasm/index.ts';
 import { createWebGpu, type WebGpuOptions } from './webgpu/index.ts';
 
-/** Where a model may run. `auto` takes the best that works. */
-export type Device = 'auto' | 'wasm' | 'webgpu';
+/**
+ * Where a model may run. `auto` takes the best that works. `webgl`, in browsers: WASM, whose large matrix products run on
+ * WebGL2 by the library gpu.js, which is to be installed.
+ */
+export type Device = 'auto' | 'wasm' | 'webgpu' | 'webgl';
 
-export const DEVICES: readonly Device[] = ['auto', 'wasm', 'webgpu'];
+export const DEVICES: readonly Device[] = ['auto', 'wasm', 'webgpu', 'webgl'];
 
 /** Arithmetic of the WebGPU kernels. `auto` takes f16 where the adapter has it and its self-test passes. */
 export type Precision = 'auto' | 'f32' | 'f16';
@@ -29,7 +32,7 @@ export interface Started {
 
 /**
  * Starts the backend for `device`. `auto` prefers a hardware adapter to WASM, and WASM to an adapter that computes on the
- * CPU.
+ * CPU; without WebGPU and without threads it takes WebGL where that is measured to be faster.
  *
  * @throws {UnsupportedError} `BACKEND_UNAVAILABLE`; {@link DeviceError} `SELF_TEST_FAILED`, `OUT_OF_MEMORY`.
  */
@@ -43,15 +46,47 @@ export async function createBackend(host: Host, device: Device, options: Backend
         return await startWebGpu(host, { ...options, hardwareOnly: true }, 'a hardware adapter is there');
       } catch (error) {
         if (!(error instanceof UnsupportedError || error instanceof DeviceError)) throw error;
-        const reason = `webgpu was refused: ${error.message}`;
-        const message = `Runs on WASM: ${reason}`;
-        const started = await startWasm(host, options, reason);
-        return { ...started, warnings: [{ code: 'BACKEND_FALLBACK', message }] };
+        return startBehind(host, options, `webgpu was refused: ${error.message}`);
       }
     case 'wasm':
       return startWasm(host, options, 'asked for');
+    case 'webgl':
+      return startWebGl(host, options, 'asked for');
     default:
       return device satisfies never;
+  }
+}
+
+/** What `auto` takes behind WebGPU. Threads are faster than what WebGL is known to be: it is looked at without them alone. */
+async function startBehind(host: Host, options: BackendOptions, refusal: string): Promise<Started> {
+  const fallback = (name: string): Warning[] => [
+    { code: 'BACKEND_FALLBACK', message: `Runs on ${name}: ${refusal}` },
+  ];
+  if (host.sharedMemory || !host.openGpuJs) {
+    return { ...(await startWasm(host, options, refusal)), warnings: fallback('WASM') };
+  }
+  const { compare } = await import('./webgl/open.ts');
+  const { wins, reason } = await compare(host, () => createWasm(host, { variant: options.variant }));
+  if (wins) {
+    return { ...(await startWebGl(host, options, `${refusal}; ${reason}`)), warnings: fallback('WebGL') };
+  }
+  const started = await startWasm(host, options, refusal);
+  const webgl = { what: 'webgl', chosen: 'not used', reason };
+  return { ...started, refusals: [...started.refusals, webgl], warnings: fallback('WASM') };
+}
+
+async function startWebGl(host: Host, options: BackendOptions, reason: string): Promise<Started> {
+  const [{ openProducts }, { WebGlBackend }] = await Promise.all([
+    import('./webgl/open.ts'),
+    import('./webgl/index.ts'),
+  ]);
+  const products = await openProducts(host);
+  try {
+    const backend = new WebGlBackend(await createWasm(host, options), products);
+    return { backend, refusals: [{ what: 'device', chosen: 'webgl', reason }], warnings: [] };
+  } catch (error) {
+    await products.dispose();
+    throw error;
   }
 }
 

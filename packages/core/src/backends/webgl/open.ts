@@ -1,0 +1,148 @@
+/** Opens the WebGL2 device by gpu.js, and decides whether it is worth it. */
+import type { Backend, StoredWeight } from '../../backend/index.ts';
+import { DeviceError, UnsupportedError } from '../../errors/index.ts';
+import type { Host } from '../../host.ts';
+import { linear, Recorder, type WeightRef } from '../../ops/index.ts';
+import { gpuJsOf, type GpuJsModule } from './gpu_js.ts';
+import { WebGlBackend } from './index.ts';
+import { Products } from './products.ts';
+import { selfTest } from './self_test.ts';
+
+/**
+ * @throws {UnsupportedError} `BACKEND_UNAVAILABLE`, saying what is missing; {@link DeviceError} `SELF_TEST_FAILED`.
+ */
+export async function openProducts(host: Host): Promise<Products> {
+  const products = new Products(await loadGpuJs(host));
+  try {
+    selfTest(products);
+    return products;
+  } catch (error) {
+    await products.dispose();
+    throw error;
+  }
+}
+
+async function loadGpuJs(host: Host): Promise<GpuJsModule> {
+  if (!host.openGpuJs) throw unavailable(`${host.name} has no WebGL`, 'Use device "auto" or "wasm".');
+  const fix =
+    'Install gpu.js (npm install gpu.js) where the page can load it, or use device "auto" or "wasm".';
+  let imported: unknown;
+  try {
+    imported = await host.openGpuJs();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw unavailable(`The library gpu.js can't be loaded: ${why}`, fix, cause);
+  }
+  const module = gpuJsOf(imported);
+  if (!module) throw unavailable('What was loaded as gpu.js is another module.', fix);
+  return module;
+}
+
+function unavailable(message: string, fix: string, cause?: unknown): UnsupportedError {
+  return new UnsupportedError({ code: 'BACKEND_UNAVAILABLE', message, fix, cause });
+}
+
+/** What was found, and why. */
+export interface Verdict {
+  readonly wins: boolean;
+  readonly reason: string;
+}
+
+interface Kept extends Verdict {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** The number rises with the kernels' code. */
+const KEY = 'webgl-against-wasm-1';
+const DAYS = 30;
+/** WASM computes with weights of 8 bits, and is sure to work: WebGL must be clearly faster. */
+const CLEARLY = 0.8;
+/** A layer of a vision tower of the usual size. */
+const SHAPE = { rows: 577, n: 1024, k: 1024 };
+const REPETITIONS = 3;
+
+/**
+ * Whether WebGL computes a product of a vision tower faster than `startInner`'s backend does, results read back. Remembered by
+ * the host; without WebGL the reason why.
+ *
+ * @param startInner starts what it is measured against; it is disposed of.
+ */
+export async function compare(host: Host, startInner: () => Promise<Backend>): Promise<Verdict> {
+  const known = await recall(host);
+  if (known) return known;
+  let products: Products;
+  try {
+    products = await openProducts(host);
+  } catch (error) {
+    if (!(error instanceof UnsupportedError || error instanceof DeviceError)) throw error;
+    return { wins: false, reason: error.message };
+  }
+  const { renderer } = products;
+  const inner = await startInner();
+  // It disposes of both.
+  const both = new WebGlBackend(inner, products);
+  try {
+    const there = await time(inner, 'wasm');
+    const here = await time(both, 'webgl');
+    const wins = here < CLEARLY * there;
+    const reason = `a product of a vision tower takes ${here.toFixed(0)} ms by WebGL (${renderer}) and ${there.toFixed(0)} ms by WASM`;
+    const verdict: Kept = { wins, reason, at: Date.now() };
+    await host.settings.set(KEY, JSON.stringify(verdict));
+    return { wins, reason };
+  } finally {
+    await both.dispose();
+  }
+}
+
+async function recall(host: Host): Promise<Verdict | null> {
+  const text = await host.settings.get(KEY);
+  if (text === null) return null;
+  try {
+    const { wins, reason, at } = JSON.parse(text) as Partial<Kept>;
+    if (typeof wins !== 'boolean' || typeof reason !== 'string' || typeof at !== 'number') return null;
+    return Date.now() - at > DAYS * 86_400_000 ? null : { wins, reason: `${reason} (remembered)` };
+  } catch {
+    return null;
+  }
+}
+
+/** Milliseconds, the best of a few. */
+async function time(backend: Backend, name: string): Promise<number> {
+  const { rows, n, k } = SHAPE;
+  const r = new Recorder(`compare ${name}`);
+  const w = r.matrix(`compare ${name}`, n, k);
+  linear(r, r.input('x', rows, k), w, { y: r.output('y', rows, n) });
+  const program = r.finish();
+  await backend.reserve?.([zeros(w)], [program]);
+  await backend.loadWeight(zeros(w));
+  const executable = await backend.compile(program);
+  const run = { inputs: { x: new Float32Array(rows * k) } };
+  // The first compiles.
+  await backend.run(executable, run);
+  let best = Infinity;
+  for (let i = 0; i < REPETITIONS; i++) {
+    const start = performance.now();
+    await backend.run(executable, run);
+    best = Math.min(best, performance.now() - start);
+  }
+  return best;
+}
+
+const GROUP = 64;
+
+/** In the form of a converted vision tower's weights. */
+function zeros(ref: WeightRef): StoredWeight {
+  const factors = (rows: number) => new Uint8Array((2 * rows * ref.k) / GROUP);
+  return {
+    ref,
+    format: 'q8',
+    dtype: 'F16',
+    group: GROUP,
+    readRows: async (begin, end) => ({
+      values: new Uint8Array((end - begin) * ref.k),
+      scales: factors(end - begin),
+      biases: factors(end - begin),
+    }),
+  };
+}
