@@ -5,6 +5,7 @@ import type { Pixels } from '../image/pixels.ts';
 import type { ModelConfig } from '../models/config.ts';
 import { visualTokenRange } from '../models/visual.ts';
 import type { PromptTokens } from '../text/chat.ts';
+import type { Constraint, Constraints, Format } from '../text/constraint/index.ts';
 import {
   decide,
   prepare,
@@ -53,6 +54,8 @@ export class Runtime {
   /** A device that is being started or disposed of. */
   #changing: Promise<unknown> = Promise.resolve();
   #disposed = false;
+  /** Loaded with the first answer that has a format. */
+  #constraints: Promise<Constraints> | null = null;
 
   constructor(parts: RuntimeParts) {
     this.#parts = parts;
@@ -80,7 +83,7 @@ export class Runtime {
    */
   question(prompt: PromptTokens, options: GenerateOptions, scene?: Encoded): Question {
     const visual = scene?.picture.tokens ?? visualTokenRange(this.config).least;
-    return prepare(this.config, prompt, visual, options);
+    return prepare(this.config, prompt, visual, options, (format) => this.#constrain(format));
   }
 
   /** Runs one job when the earlier ones are done. */
@@ -140,7 +143,8 @@ export class Runtime {
     signal?: AbortSignal,
   ): Promise<{ reason: FinishReason; ids: readonly number[] }> {
     const { config, tokenizer } = this.#parts;
-    const transcript = new Transcript(config.text.eos, tokenizer, question, progress, emit);
+    const constraint = await question.format;
+    const transcript = new Transcript(config.text.eos, tokenizer, question, progress, constraint, emit);
     const { ids } = transcript;
     const { after } = question.prompt;
     return this.#surviving(async (instance) => {
@@ -152,9 +156,9 @@ export class Runtime {
       const rest = { ...question, prompt: { ...question.prompt, after: after.slice(held) } };
       let taken = 0;
       try {
-        for await (const id of decide(instance, rest, scene.tokens + held, ids, signal)) {
+        for await (const decided of decide(instance, rest, scene.tokens + held, transcript, signal)) {
           throwIfAborted(signal);
-          const reason = transcript.take(id);
+          const reason = transcript.take(decided);
           taken++;
           if (reason) return { reason, ids };
         }
@@ -164,8 +168,7 @@ export class Runtime {
         throw error;
       } finally {
         // A token that was taken is not in the cache before the next one came out of it.
-        if (taken > 0)
-          instance.hold([...after, ...ids.slice(0, transcript.reason === 'stop' ? undefined : -1)]);
+        if (taken > 0) instance.hold([...after, ...ids.slice(0, transcript.fed)]);
       }
       throw new Error('the backend stopped decoding by itself');
     }, signal);
@@ -265,6 +268,14 @@ export class Runtime {
       message: `The picture takes ${tokens} tokens; the context that this device has room for is ${context}.`,
       fix: 'Crop the picture to a squarer shape, or free memory and load the model again.',
     });
+  }
+
+  async #constrain(format: Format): Promise<Constraint> {
+    const { config, tokenizer } = this.#parts;
+    this.#constraints ??= import('../text/constraint/index.ts').then(
+      ({ Constraints }) => new Constraints(tokenizer, config.text.vocab, config.text.eos),
+    );
+    return (await this.#constraints).of(format);
   }
 
   #count(loss: DeviceError): void {

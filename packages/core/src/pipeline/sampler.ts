@@ -31,11 +31,12 @@ export interface Sampler {
   readonly seed: number;
   /**
    * Chooses from the first `vocab` of the logits, which stay unchanged. `history` holds the ids that the repetition penalty
-   * sees. The result is one object that the next call overwrites: a token allocates nothing.
+   * sees, `allowed` the tokens there are to choose from (bit `id % 32` of word `id >> 5`), all without it. The result is one object
+   * that the next call overwrites: a token allocates nothing.
    *
-   * @throws {DeviceError} `LOGITS_NOT_FINITE` when a logit is NaN or +infinity, or all are -infinity.
+   * @throws {DeviceError} `LOGITS_NOT_FINITE` when a logit is NaN or +infinity, or all that are allowed are -infinity.
    */
-  sample(logits: Float32Array, history: ArrayLike<number>): Sample;
+  sample(logits: Float32Array, history: ArrayLike<number>, allowed?: Uint32Array | null): Sample;
 }
 
 /** Terms below e^-40 of the largest add less than one part in 10^12, whatever the vocabulary. */
@@ -156,8 +157,8 @@ export function createSampler(options: SamplingOptions, vocab: number, draw?: ()
 
   return {
     seed,
-    sample(logits, history) {
-      copyFinite(logits, scores);
+    sample(logits, history, allowed = null) {
+      copyFinite(logits, scores, allowed);
       if (repetitionPenalty !== 1) penalise(history);
       result.id = argmax(scores);
       chosen[0] = NaN;
@@ -171,16 +172,29 @@ export function createSampler(options: SamplingOptions, vocab: number, draw?: ()
 }
 
 /** A silent wrong answer is worse than none: argmax over NaN would give token 0 for ever. */
-function copyFinite(logits: Float32Array, scores: Float64Array): void {
+function copyFinite(logits: Float32Array, scores: Float64Array, allowed: Uint32Array | null): void {
   let possible = false;
   for (let i = 0; i < scores.length; i++) {
     const logit = logits[i];
     // False for NaN, +infinity, and a value that is not there.
     if (!(logit < Infinity)) notFinite(`logit ${i} is ${logit}`);
-    possible ||= logit > -Infinity;
-    scores[i] = logit;
+    const choosable = allowed === null || ((allowed[i >> 5] >>> (i & 31)) & 1) === 1;
+    possible ||= choosable && logit > -Infinity;
+    scores[i] = choosable ? logit : -Infinity;
   }
   if (!possible) notFinite('no token is possible');
+}
+
+/** How likely a token is by the logits alone: their softmax over the first `vocab`, in 0..1. */
+export function probabilityOf(logits: Float32Array, id: number, vocab: number): number {
+  let max = -Infinity;
+  for (let i = 0; i < vocab; i++) if (logits[i] > max) max = logits[i];
+  let sum = 0;
+  for (let i = 0; i < vocab; i++) {
+    const distance = logits[i] - max;
+    if (distance > negligible) sum += Math.exp(distance);
+  }
+  return Math.exp(logits[id] - max) / sum;
 }
 
 function notFinite(what: string): never {

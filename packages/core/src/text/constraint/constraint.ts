@@ -1,5 +1,5 @@
 import { choice, empty, formatError, literal, sequence, type Node } from './ast.ts';
-import { DEAD, Dfa } from './dfa.ts';
+import { DEAD, Dfa, UNKNOWN } from './dfa.ts';
 import { buildNfa, FIRST_TOKEN, type Nfa } from './nfa.ts';
 import { classOf, intersect } from './ranges.ts';
 import type { Vocabulary } from './vocabulary.ts';
@@ -152,12 +152,14 @@ class Automaton implements Constraint {
   #stateOf(state: number): State {
     const known = this.#states.get(state);
     if (known) return known;
-    const mask = new Uint32Array(Math.ceil(this.#vocabulary.size / 32));
+    const { size, alike } = this.#vocabulary;
+    const mask = new Uint32Array(Math.ceil(size / 32));
+    const sure = this.#spellable;
     let goesOn = false;
     this.#dfa.begin();
-    this.#each(state, (id, next) => {
-      if (!this.#reachesEnd(next)) return;
-      mask[id >> 5] |= 1 << (id & 31);
+    this.#each(state, (first, next) => {
+      if (!sure && !this.#reachesEnd(next)) return;
+      for (let id = first; id >= 0; id = alike[id]) mask[id >> 5] |= 1 << (id & 31);
       goesOn = true;
     });
     if (this.#dfa.accepting(state)) for (const id of this.#eos) mask[id >> 5] |= 1 << (id & 31);
@@ -171,20 +173,29 @@ class Automaton implements Constraint {
     return made;
   }
 
-  /** Every token that the automaton takes in a state, with the state behind it. */
+  /** Every node of the trie with a token that the automaton takes in a state, with the state behind it. */
   #each(state: number, visit: (id: number, next: number) => void): void {
-    const { byte, depth, end, token, alike, longest, size } = this.#vocabulary;
+    const { byte, depth, end, token, longest, size } = this.#vocabulary;
     const dfa = this.#dfa;
+    const { classes, width } = dfa;
+    let { table } = dfa;
     const path = new Int32Array(longest + 1);
     path[0] = state;
-    for (let node = 0; node < byte.length;) {
-      const next = dfa.step(path[depth[node]], byte[node]);
+    const nodes = byte.length;
+    // A hundred thousand nodes and more: what is known is read from the table without a call.
+    for (let node = 0; node < nodes;) {
+      const from = path[depth[node]];
+      let next = table[from * width + classes[byte[node]]];
+      if (next === UNKNOWN) {
+        next = dfa.step(from, byte[node]);
+        table = dfa.table;
+      }
       if (next === DEAD) {
         node = end[node];
         continue;
       }
       path[depth[node] + 1] = next;
-      for (let id = token[node]; id >= 0; id = alike[id]) visit(id, next);
+      if (token[node] >= 0) visit(token[node], next);
       node++;
     }
     this.#nfa.tokens.forEach((id, i) => {

@@ -2,11 +2,12 @@ import { formatError } from './ast.ts';
 import { FIRST_TOKEN, type Nfa } from './nfa.ts';
 
 export const DEAD = -1;
-const UNKNOWN = -2;
+/** Not made yet. */
+export const UNKNOWN = -2;
 /** Most states kept at a time; see {@link Dfa.crowded}. */
 const MOST_STATES = 16_384;
 /** Past these the format is given up: sets of states, and states visited while they are made for one token. */
-const LIMIT_STATES = 131_072;
+const LIMIT_STATES = 65_536;
 const LIMIT_WORK = 20_000_000;
 
 /**
@@ -21,7 +22,9 @@ export class Dfa {
   readonly #numbers = new Map<string, number>();
   readonly #sets: Uint16Array[] = [];
   readonly #accepting: boolean[] = [];
-  #next: Int32Array;
+  /** By state and class: the state behind, {@link DEAD} or {@link UNKNOWN}. Another array once it has grown. */
+  table = new Int32Array(0);
+  readonly width: number;
   /** When a state of the other automaton was last taken into a set. */
   readonly #marks: Uint32Array;
   #mark = 0;
@@ -40,8 +43,7 @@ export class Dfa {
       if (symbol === 0 || borders[symbol]) this.#symbols.push(symbol);
       this.classes[symbol] = this.#symbols.length - 1;
     }
-    this.#next = new Int32Array(0);
-    this.begin();
+    this.width = this.#symbols.length;
     this.intern(this.#closure([0]));
   }
 
@@ -53,11 +55,11 @@ export class Dfa {
   /** The state behind a symbol, or {@link DEAD}. @throws {ArgumentError} `FORMAT_INVALID` past the limits. */
   step(state: number, symbol: number): number {
     const kind = this.classes[symbol];
-    const at = state * this.#symbols.length + kind;
-    const known = this.#next[at];
+    const at = state * this.width + kind;
+    const known = this.table[at];
     if (known !== UNKNOWN) return known;
     const next = this.#make(state, this.#symbols[kind]);
-    this.#next[at] = next;
+    this.table[at] = next;
     return next;
   }
 
@@ -89,11 +91,10 @@ export class Dfa {
     if (state >= LIMIT_STATES) throw tooAmbiguous();
     this.#numbers.set(key, state);
     this.#accepting.push(set.includes(this.#nfa.accept));
-    const width = this.#symbols.length;
-    if ((state + 1) * width > this.#next.length) {
-      const grown = new Int32Array(Math.max(64, 2 * (state + 1)) * width).fill(UNKNOWN);
-      grown.set(this.#next);
-      this.#next = grown;
+    if ((state + 1) * this.width > this.table.length) {
+      const grown = new Int32Array(Math.max(64, 2 * (state + 1)) * this.width).fill(UNKNOWN);
+      grown.set(this.table);
+      this.table = grown;
     }
     return state;
   }
