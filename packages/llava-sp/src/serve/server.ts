@@ -48,6 +48,8 @@ export class Service {
   readonly #server: Server;
   readonly #admission: Admission;
   readonly #budget: Budget;
+  /** Every open connection, and how many requests of it are being served. */
+  readonly #connections = new Map<Socket, number>();
   readonly #created = Math.floor(Date.now() / 1000);
   /** Ends all work when the server has waited long enough for it. */
   readonly #ending = new AbortController();
@@ -72,6 +74,10 @@ export class Service {
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
       void this.#serve(request, response, () => response.writeContinue());
+    });
+    this.#server.on('connection', (socket: Socket) => {
+      this.#connections.set(socket, 0);
+      socket.once('close', () => this.#connections.delete(socket));
     });
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuse(error, socket));
   }
@@ -110,13 +116,14 @@ export class Service {
 
   /** Takes no more requests, and lets those that are here end; what goes on after `grace` milliseconds is cancelled. */
   close(grace = 10_000): Promise<void> {
-    this.#closing ??= this.#close(grace);
+    this.#closing ??= Promise.resolve().then(() => this.#close(grace));
     return this.#closing;
   }
 
   async #close(grace: number): Promise<void> {
     const closed = new Promise((done) => this.#server.close(done));
-    this.#server.closeIdleConnections();
+    // Not by closeIdleConnections: one that has not asked yet is not idle to it.
+    for (const socket of this.#connections.keys()) this.#count(socket, 0);
     const timer = setTimeout(() => this.#ending.abort(), grace);
     // Answers that are cancelled still send their last words.
     const last = setTimeout(() => this.#server.closeAllConnections(), grace + 2000);
@@ -128,6 +135,8 @@ export class Service {
   async #serve(request: IncomingMessage, response: ServerResponse, proceed?: () => void): Promise<void> {
     const began = performance.now();
     const work: Work = { note: '' };
+    const { socket } = request;
+    this.#count(socket, 1);
     response.setHeader('x-request-id', `req_${randomUUID()}`);
     response.setHeader('cache-control', 'no-store');
     response.setHeader('x-content-type-options', 'nosniff');
@@ -144,12 +153,20 @@ export class Service {
       if (error instanceof DeviceError && error.code === 'WORKER_FAILED') this.#fail(error);
     }
     await ended;
+    this.#count(socket, -1);
     const time = Math.round(performance.now() - began);
     const status = response.writableFinished ? response.statusCode : 'client gone';
     const path = (request.url ?? '').split('?', 1)[0].slice(0, 100);
     this.#options.log?.(
       `${new Date().toISOString()} ${request.method} ${JSON.stringify(path).slice(1, -1)} ${status}, ${time} ms${work.note}`,
     );
+  }
+
+  /** Counts requests of a connection; one that serves none is closed when the server is. */
+  #count(socket: Socket, more: number): void {
+    const requests = (this.#connections.get(socket) ?? 0) + more;
+    if (this.#connections.has(socket)) this.#connections.set(socket, requests);
+    if (this.#closing && requests === 0) socket.destroySoon();
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, { status, body, headers }: ApiError): void {
