@@ -1,0 +1,67 @@
+/** What is being looked at. Never changed in place: another picture is another object. */
+import type { ImageInput } from 'llava-sp';
+import { paint, pixelsOf } from './scene/draw.ts';
+import { nameOf, type Drawing } from './scene/world.ts';
+
+export interface Picture {
+  readonly name: string;
+  /** In pixels, upright. */
+  readonly width: number;
+  readonly height: number;
+  /** `null` for photos. */
+  readonly drawing: Drawing | null;
+  /** Fills a canvas of `width` x `height`. */
+  show(context: CanvasRenderingContext2D, width: number, height: number): void;
+  /** What the model is given. */
+  input(): ImageInput;
+}
+
+export function pictureOfDrawing(drawing: Drawing): Picture {
+  return {
+    name: describe(drawing),
+    width: drawing.width,
+    height: drawing.height,
+    drawing,
+    show: (context) => paint(context, drawing),
+    input: () => pixelsOf(drawing),
+  };
+}
+
+/** @throws what `createImageBitmap` throws: the browser can't show the file. */
+export async function pictureOfFile(file: Blob, name: string): Promise<Picture> {
+  const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
+  return {
+    ...shownBy(bitmap, name),
+    // The file itself: the SDK decodes it, to the same pixels everywhere.
+    input: () => file,
+  };
+}
+
+/** A frame of a video, as it is now. */
+export function pictureOfFrame(video: HTMLVideoElement, name: string): Picture {
+  const [width, height] = [video.videoWidth, video.videoHeight];
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext('2d');
+  if (!context) throw new Error('this browser has no canvas to draw on');
+  context.drawImage(video, 0, 0);
+  return { ...shownBy(canvas, name), input: () => context.getImageData(0, 0, width, height) };
+}
+
+function shownBy(source: ImageBitmap | OffscreenCanvas, name: string): Omit<Picture, 'input'> {
+  return {
+    name,
+    width: source.width,
+    height: source.height,
+    drawing: null,
+    show(context, width, height) {
+      context.imageSmoothingQuality = 'high';
+      context.clearRect(0, 0, width, height);
+      context.drawImage(source, 0, 0, width, height);
+    },
+  };
+}
+
+function describe({ things }: Drawing): string {
+  if (things.length === 0) return 'A drawn scene with nothing in it';
+  return `A drawn scene: ${things.map(nameOf).join(', ')}`;
+}

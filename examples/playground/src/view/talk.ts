@@ -1,0 +1,185 @@
+/** Asking, and the answers as they come. */
+import type { Answer, AskOptions, Chat, ImageInput, Model } from 'llava-sp';
+import { announce } from '../announce.ts';
+import { marksOf } from '../boxes.ts';
+import { byId, el, on, settled } from '../dom.ts';
+import { milliseconds } from '../format.ts';
+import type { Picture } from '../picture.ts';
+import { busy, explanation, marks, modelState, picture, timings } from '../state.ts';
+import { stop, task } from '../task.ts';
+
+interface Turn {
+  readonly question: string;
+  readonly answer: HTMLElement;
+  readonly facts: HTMLElement;
+  readonly element: HTMLElement;
+  /** Asks again, on the picture of then. */
+  readonly make: MakeAnswer;
+}
+
+type MakeAnswer = (model: Model, image: ImageInput, options: AskOptions) => Answer | Promise<Answer>;
+
+/** Older ones leave the page. */
+const MOST_TURNS = 40;
+
+const SUGGESTIONS = [
+  'Where is the red star?',
+  'Describe the image.',
+  'How many red objects are there?',
+  'What colour is the circle?',
+  'What is the largest object?',
+];
+
+/** The conversation of now: of one picture and one model. */
+let talk: { readonly chat: Chat; readonly of: Picture; readonly model: Model } | null = null;
+let last: Turn | null = null;
+
+export function setUpTalk(): void {
+  const form = byId<HTMLFormElement>('ask-form');
+  const prompt = byId<HTMLTextAreaElement>('prompt');
+  on(form, 'submit', (event) => {
+    event.preventDefault();
+    const question = prompt.value.trim();
+    if (!question || busy.value) return;
+    prompt.value = '';
+    return ask(question);
+  });
+  on(prompt, 'keydown', (event) => {
+    if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  });
+  on(byId('stop'), 'click', () => {
+    stop();
+    prompt.focus();
+  });
+  on(byId('clear'), 'click', forget);
+  for (const length of ['short', 'detailed'] as const) {
+    on(byId(`caption-${length}`), 'click', () =>
+      turn(length === 'short' ? 'Caption' : 'Detailed caption', (model, image, options) =>
+        model.caption(image, { ...options, length }),
+      ),
+    );
+  }
+  byId('suggestions').append(
+    ...SUGGESTIONS.map((text) => {
+      const button = el('button', { type: 'button', className: 'chip', textContent: text });
+      on(button, 'click', () => ask(text));
+      return el('li', {}, button);
+    }),
+  );
+  busy.watch((now) => {
+    byId('stop').hidden = !now;
+    byId('ask').hidden = now !== null;
+    document.body.classList.toggle('busy', now !== null);
+  });
+  const again = settled(250, () => {
+    if (live() && last && picture.value.drawing && modelState.value.kind === 'ready') void answer(last);
+  });
+  let first = true;
+  picture.watch(() => {
+    if (!first) again();
+    first = false;
+  });
+  modelState.watch(endTalk);
+}
+
+function live(): boolean {
+  return byId<HTMLInputElement>('live').checked;
+}
+
+function ask(question: string): Promise<void> {
+  return turn(question, async (model, image, options) => {
+    if (!byId<HTMLInputElement>('keep-turns').checked) return model.ask(image, question, options);
+    if (talk?.of !== picture.value || talk.model !== model) {
+      endTalk();
+      talk = { chat: await model.chat(image), of: picture.value, model };
+    }
+    return talk.chat.ask(question, options);
+  });
+}
+
+function turn(question: string, make: MakeAnswer): Promise<void> {
+  const answerPart = el('p', { className: 'answer' });
+  const facts = el('p', { className: 'facts' });
+  const element = el(
+    'li',
+    { className: 'turn' },
+    el('p', { className: 'question' }, question),
+    answerPart,
+    facts,
+  );
+  const log = byId('log');
+  log.append(element);
+  while (log.children.length > MOST_TURNS) log.firstElementChild?.remove();
+  byId('empty').hidden = true;
+  byId('clear').hidden = false;
+  last = { question, answer: answerPart, facts, element, make };
+  return answer(last);
+}
+
+async function answer({ question, make, element, answer: into, facts }: Turn): Promise<void> {
+  const of = picture.value;
+  let text = '';
+  const write = (): void => {
+    into.textContent = text;
+    if (of === picture.value) marks.set(marksOf(text, shortened(question), ready(), of.width, of.height));
+    byId('log').scrollTop = byId('log').scrollHeight;
+  };
+  element.dataset['state'] = 'running';
+  into.textContent = '';
+  facts.textContent = '';
+  marks.set([]);
+  let current: Answer | null = null;
+  const whole = await task('answering', async (model, signal) => {
+    current = await make(model, of.input(), { signal, explain: true });
+    for await (const piece of current) {
+      text += piece;
+      write();
+    }
+    if (of === picture.value) explanation.set(current.explanation);
+    timings.set(current.timings);
+  });
+  element.dataset['state'] = whole ? 'done' : 'stopped';
+  if (!whole && !text) into.textContent = 'No answer.';
+  const { total = 0, tokensPerSecond = 0 } = (current as Answer | null)?.timings ?? {};
+  const cached = (current as Answer | null)?.usage.cachedTokens ?? 0;
+  facts.textContent = [
+    whole ? '' : 'stopped',
+    total > 0 ? milliseconds(total) : '',
+    tokensPerSecond > 0 ? `${tokensPerSecond.toFixed(0)} tokens/s` : '',
+    cached > 0 ? `${cached} tokens were known already` : '',
+  ]
+    .filter(Boolean)
+    .join(' · ');
+  if (whole) announce(`Answer: ${text}`);
+}
+
+function ready(): Model {
+  const now = modelState.value;
+  if (now.kind !== 'ready') throw new Error('an answer has a model');
+  return now.model;
+}
+
+/** For the label at a box. */
+function shortened(question: string): string {
+  const plain = question.replace(/^where (is|are) |^please provide .*describes: |[?.]$/gi, '');
+  return plain.length > 32 ? `${plain.slice(0, 31)}…` : plain;
+}
+
+function endTalk(): void {
+  talk?.chat.dispose();
+  talk = null;
+}
+
+function forget(): void {
+  stop();
+  endTalk();
+  last = null;
+  byId('log').replaceChildren();
+  byId('empty').hidden = false;
+  byId('clear').hidden = true;
+  marks.set([]);
+  byId('prompt').focus();
+}
