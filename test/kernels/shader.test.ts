@@ -8,7 +8,6 @@ interface Generated {
 const fake = vi.hoisted<Generated>(() => ({
   manifest: {
     k: {
-      about: 'for this test',
       bindings: ['w: vec4<u32>', 'y: f32 write'],
       params: ['n', 'eps: f32'],
       run: true,

@@ -1,5 +1,5 @@
 // Reads wgsl/variants.json and the WGSL sources and writes packages/core/src/backends/webgpu/kernels.gen.ts, so that a
-// bundle holds them. Comments and indentation are left out: they cost bytes in every application.
+// bundle holds them. Every application pays for their bytes: comments and spaces that separate nothing are left out.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -10,7 +10,8 @@ const outPath = resolve(here, '../src/backends/webgpu/kernels.gen.ts');
 
 /** The TypeScript module for the folder `wgsl/`. */
 export function renderWgsl() {
-  const variants = readFileSync(resolve(wgsl, 'variants.json'), 'utf8');
+  const variants = JSON.parse(readFileSync(resolve(wgsl, 'variants.json'), 'utf8'));
+  for (const kernel of Object.values(variants)) delete kernel.about;
   const files = ['kernels', 'shared'].flatMap((folder) =>
     readdirSync(resolve(wgsl, folder))
       .filter((name) => name.endsWith('.wgsl'))
@@ -18,21 +19,26 @@ export function renderWgsl() {
       .map((name) => `${folder}/${name}`),
   );
   const sources = Object.fromEntries(
-    files.map((file) => [file, shorten(readFileSync(resolve(wgsl, file), 'utf8'))]),
+    files.map((file) => [file, tighten(readFileSync(resolve(wgsl, file), 'utf8'))]),
   );
   return [
     '// Generated from wgsl/ by scripts/gen-wgsl.mjs. Do not edit.',
-    `export const manifest = ${variants.trim()} as const;`,
+    `export const manifest = ${JSON.stringify(variants)} as const;`,
     `export const sources = ${JSON.stringify(sources, null, 2)} as const;`,
     '',
   ].join('\n');
 }
 
-function shorten(source) {
+/**
+ * Without comments, and without spaces that separate nothing. Lines stay: a driver's messages name them. Behind a `>` spaces stay: a type
+ * and `=` are not `>=`.
+ */
+function tighten(source) {
   return source
     .split('\n')
     .map((line) => line.replace(/\/\/.*$/, '').trim())
     .filter((line) => line !== '')
+    .map((line) => (line.startsWith('#') ? line : line.replace(/(?<!>) ?([,;:{}()[\]<*/%|^=!?]) ?/g, '$1')))
     .join('\n');
 }
 

@@ -19,7 +19,6 @@ export interface Variant {
 }
 
 export interface Kernel {
-  readonly about: string;
   /** `name: type` (read) or `name: type write`, in the order of their binding numbers. */
   readonly bindings: readonly string[];
   /** `name` (u32) or `name: type`, in order. */
