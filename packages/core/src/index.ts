@@ -1,5 +1,7 @@
 /** The public surface of `@llava-sp/core`: for adapters, and for people who write one. */
 export { loadModel } from './api/load.ts';
+export { doctorRemote, loadRemote, type PageSide } from './api/remote/client.ts';
+export { serveModel } from './api/remote/server.ts';
 export { doctor } from './api/doctor.ts';
 export type { DoctorOptions, DoctorReport, DoctorRow } from './doctor/report.ts';
 export { Model } from './api/model.ts';
@@ -12,6 +14,7 @@ export * from './api/platform.ts';
 export type { AskOptions, Device, LoadOptions, LoadProgress, Precision } from './api/options.ts';
 export type { AnswerToken, FinishReason, GenerateOptions, Piece } from './pipeline/generate.ts';
 export type { Prompt } from './pipeline/prompt.ts';
+export type { Format } from './text/constraint/format.ts';
 export type { ChatMessage, ContentPart } from './text/chat.ts';
 export type { BackendMemory, BackendReport, Choice, Warning, WarningCode } from './backend/index.ts';
 export type { ModelConfig } from './models/config.ts';

@@ -58,7 +58,7 @@ export function takeImage(
     const reading = readPixels?.(known, signal);
     if (reading) return reading.then(ofPlatform);
     if ('data' in known) {
-      const raw = image as RawImage;
+      const raw = image;
       checkRaw(raw);
       return { kind: 'raw', image: { data: copyOf(raw.data), width: raw.width, height: raw.height } };
     }

@@ -1,5 +1,5 @@
 import type { BackendMemory } from '../backend/index.ts';
-import { ArgumentError } from '../errors/index.ts';
+import { ArgumentError, untilAborted } from '../errors/index.ts';
 import type { Host } from '../host.ts';
 import type { FinishReason, Piece, Progress, Question } from '../pipeline/generate.ts';
 import type { Encoded } from '../pipeline/instance.ts';
@@ -52,7 +52,7 @@ export class LocalEngine implements Engine {
   }
 
   async look(image: TakenImage | Promise<TakenImage>, signal: AbortSignal): Promise<Looked> {
-    const source = await readSource(this.#host, await image, signal);
+    const source = await this.#read(image, signal);
     const pixels = await source.pixels(signal);
     const runtime = this.#runtime;
     const scene = await runtime.enqueue(() => runtime.encode(pixels, undefined, signal), signal);
@@ -74,6 +74,7 @@ export class LocalEngine implements Engine {
     const asked = performance.now();
     const job = runtime.enqueue(async () => {
       const queued = performance.now() - asked;
+      await least.format;
       const subject = await this.#subject(image, reading, prompt.before, signal);
       const { scene } = subject;
       // How many tokens a picture of several tiles has shows when it is there.
@@ -100,6 +101,8 @@ export class LocalEngine implements Engine {
     }, signal);
     // A picture that can't be read is reported now, not when its turn comes.
     job.catch(() => undefined);
+    reading?.catch(() => undefined);
+    await least.format;
     await reading;
     return job;
   }
@@ -122,7 +125,7 @@ export class LocalEngine implements Engine {
   }
 
   async #read(image: TakenImage | Promise<TakenImage>, signal: AbortSignal): Promise<ImageSource> {
-    return readSource(this.#host, await image, signal);
+    return readSource(this.#host, await untilAborted(Promise.resolve(image), signal), signal);
   }
 
   /** The scene to answer about: the caller's, the last picture's when it is the same, or a new one. */

@@ -4,7 +4,7 @@ import type { Prompt } from '../pipeline/prompt.ts';
 import { Answer } from './answer.ts';
 import type { Engine, ModelInfo } from './engine.ts';
 import { takeImage, type ImageInput } from './image.ts';
-import { checkCommon, withoutSignal, type AskOptions } from './options.ts';
+import { checkCommon, without, type AskOptions } from './options.ts';
 import { Scene } from './scene.ts';
 
 /** A loaded model. Made by `load`. Questions are answered one at a time, in the order they were asked. */
@@ -42,7 +42,7 @@ export class Model {
           const signal = this.#signal(stopped);
           const { readPixels } = this.#engine;
           const about = image instanceof Scene ? image.idFor(this) : takeImage(image, readPixels, signal);
-          const request = { image: about, prompt, options: withoutSignal(options) };
+          const request = { image: about, prompt, options: without(options, 'signal') };
           const { state } = await this.#engine.answer(request, listener, signal);
           return state;
         }),
@@ -106,7 +106,8 @@ export class Model {
   }
 }
 
-function disposed(cause?: unknown): DeviceError {
+/** What work on a model that was disposed of fails with. */
+export function disposed(cause?: unknown): DeviceError {
   return new DeviceError({
     code: 'MODEL_DISPOSED',
     message: 'The model was disposed of.',

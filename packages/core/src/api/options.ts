@@ -61,13 +61,8 @@ export interface AskOptions extends GenerateOptions {
 export function checkLoadOptions(source: ModelSource, options: LoadOptions): void {
   checkSource(source);
   checkCommon(options);
+  checkListeners(options);
   const { device, gpu, precision, kernels } = options;
-  for (const name of ['onProgress', 'onWarning'] as const) {
-    const listener: unknown = options[name];
-    if (listener !== undefined && typeof listener !== 'function') {
-      throw wrong(name, kindOf(listener), 'a function');
-    }
-  }
   if (device !== undefined && !DEVICES.includes(device)) {
     throw invalid('device', device, DEVICES);
   }
@@ -87,6 +82,19 @@ export function checkLoadOptions(source: ModelSource, options: LoadOptions): voi
   }
 }
 
+/** @throws {ArgumentError} `OPTION_INVALID`. */
+export function checkListeners(options: {
+  readonly onProgress?: unknown;
+  readonly onWarning?: unknown;
+}): void {
+  for (const name of ['onProgress', 'onWarning'] as const) {
+    const listener = options[name];
+    if (listener !== undefined && typeof listener !== 'function') {
+      throw wrong(name, kindOf(listener), 'a function');
+    }
+  }
+}
+
 /** By what it does: the class has no global name everywhere. */
 function isDevice(value: unknown): value is GPUDevice {
   return typeof value === 'object' && value !== null && 'createBuffer' in value && 'queue' in value;
@@ -101,11 +109,11 @@ export function checkCommon(options: { readonly signal?: AbortSignal }): void {
   }
 }
 
-/** What an engine gets: the signal goes beside. */
-export function withoutSignal(options: AskOptions): AskOptions {
-  const plain = { ...options };
-  delete plain.signal;
-  return plain;
+/** The options but for these, which go another way. */
+export function without<T extends object, K extends keyof T>(options: T, ...names: readonly K[]): Omit<T, K> {
+  const rest = { ...options };
+  for (const name of names) delete rest[name];
+  return rest;
 }
 
 function kindOf(value: unknown): string {
