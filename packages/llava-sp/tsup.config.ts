@@ -1,10 +1,10 @@
 import { defineConfig } from 'tsup';
 
 export default defineConfig({
-  entry: ['src/index.ts', 'src/deno.ts', 'src/cli.ts'],
+  entry: ['src/index.ts', 'src/deno.ts', 'src/browser.ts', 'src/cli.ts'],
   format: 'esm',
   target: 'node22',
-  dts: { entry: ['src/index.ts', 'src/deno.ts'] },
+  dts: { entry: ['src/index.ts', 'src/deno.ts', 'src/browser.ts'] },
   clean: true,
   sourcemap: true,
 });

@@ -1,8 +1,6 @@
 /** Loads a model into a page, for `load.ts`: over the network, then from the page's own storage. */
-import { browserStore } from '../../packages/browser/src/opfs.ts';
+import { browserHost } from '../../packages/browser/src/index.ts';
 import { loadModel } from '../../packages/core/src/api/load.ts';
-import type { Host } from '../../packages/core/src/host.ts';
-import { browserHost } from '../support/browser_host.ts';
 
 export interface LoadRequest {
   readonly source: string;
@@ -24,7 +22,6 @@ export interface LoadFigures {
 }
 
 const PIECE = 8 << 20;
-const host: Host = { ...browserHost, store: browserStore };
 
 export default async function run({ source, threads, repeats }: LoadRequest): Promise<LoadFigures> {
   const first = await load(source, threads);
@@ -45,7 +42,7 @@ export default async function run({ source, threads, repeats }: LoadRequest): Pr
 async function load(source: string, threads: number): Promise<{ whole: number; weights: number }> {
   const start = performance.now();
   let [begin, end] = [0, 0];
-  const model = await loadModel(host, source, {
+  const model = await loadModel(browserHost, source, {
     device: 'wasm',
     threads,
     context: 300,

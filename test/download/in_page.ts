@@ -1,6 +1,5 @@
 /** Downloads in a page, for `openChromium`. */
-import { cache } from '../../packages/browser/src/index.ts';
-import { browserStore } from '../../packages/browser/src/opfs.ts';
+import { browserHost, cache } from '../../packages/browser/src/index.ts';
 import { downloadModel } from '../../packages/core/src/download/model.ts';
 import type { DownloadOptions } from '../../packages/core/src/download/options.ts';
 import { parseRemote } from '../../packages/core/src/download/remote.ts';
@@ -36,7 +35,7 @@ export default async function run(input: PageInput): Promise<PageOutput> {
   const hashes: string[] = [];
   try {
     if (input.source) {
-      const files = await downloadModel({ store: browserStore }, parseRemote(input.source), {
+      const files = await downloadModel({ store: browserHost.store }, parseRemote(input.source), {
         ...input.options,
         signal: controller.signal,
         onProgress: ({ loaded }) => {

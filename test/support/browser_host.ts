@@ -1,37 +1,14 @@
 /**
- * A page as core sees it, for tests: every file comes from the server that `openChromium` starts. It runs in the page.
+ * The browser's host for tests: models come from the server that `openChromium` starts, and nothing is kept. It runs in the page.
  */
-import { createImageDecoder } from '../../packages/core/src/image/decode.ts';
-import { fetchImage } from '../../packages/core/src/image/read.ts';
-import { LoadError, UnsupportedError } from '../../packages/core/src/errors/index.ts';
-import type { ByteSource, Host, ModelFiles, WorkerPort } from '../../packages/core/src/host.ts';
+import { browserHost as adapter } from '../../packages/browser/src/index.ts';
+import { LoadError } from '../../packages/core/src/errors/index.ts';
+import type { ByteSource, Host, ModelFiles } from '../../packages/core/src/host.ts';
 import { memorySettings } from './memory_settings.ts';
 
-const decode = createImageDecoder(async (specifier) =>
-  WebAssembly.compile(await bytesOf(`/node_modules/${specifier}`)),
-);
-
 export const browserHost: Host = {
-  name: 'browser',
-  hardwareConcurrency: navigator.hardwareConcurrency,
-  sharedMemory: globalThis.crossOriginIsolated,
+  ...adapter,
   openModel: async (source) => openFolder(String(source)),
-  readImage: async (source, signal) =>
-    source instanceof Blob
-      ? new Uint8Array(await source.arrayBuffer())
-      : fetchImage(new URL(source, location.href).href, signal),
-  decodeImage: (bytes, signal) => decode(bytes, { signal }),
-  readKernels: (file) => bytesOf(`/wasm/dist/${file}`),
-  spawnWorker,
-  async openGpu() {
-    const { gpu } = navigator as { gpu?: GPU };
-    if (gpu) return gpu;
-    throw new UnsupportedError({
-      code: 'BACKEND_UNAVAILABLE',
-      message: 'This page has no navigator.gpu.',
-      fix: 'Start the browser with WebGPU.',
-    });
-  },
   settings: memorySettings(),
 };
 
@@ -62,19 +39,5 @@ function openFolder(folder: string): ModelFiles {
         close: () => Promise.resolve(),
       };
     },
-  };
-}
-
-function spawnWorker(): WorkerPort {
-  const worker = new Worker('/worker.js', { type: 'module' });
-  return {
-    post: (message, transfer = []) => worker.postMessage(message, transfer),
-    onMessage: (listener) =>
-      worker.addEventListener('message', ({ data }: MessageEvent<unknown>) => listener(data)),
-    onError: (listener) =>
-      worker.addEventListener('error', ({ error, message }: ErrorEvent) =>
-        listener(error ?? new Error(message)),
-      ),
-    terminate: async () => worker.terminate(),
   };
 }

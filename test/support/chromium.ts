@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, type BuildOptions } from 'esbuild';
 import { launch, type Browser, type CDPSession, type Page } from 'puppeteer-core';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -17,6 +17,21 @@ const TYPES: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm',
 };
 
+/** What lies beside the adapter's code, by the name that it has there. */
+const ASSETS: Readonly<Record<string, string>> = {
+  'kernels.relaxed.wasm': 'wasm/dist',
+  'kernels.simd.wasm': 'wasm/dist',
+  'mozjpeg_dec.wasm': 'node_modules/@jsquash/jpeg/codec/dec',
+  'squoosh_png_bg.wasm': 'node_modules/@jsquash/png/codec/pkg',
+  'webp_dec.wasm': 'node_modules/@jsquash/webp/codec/dec',
+  'avif_dec.wasm': 'node_modules/@jsquash/avif/codec/dec',
+};
+
+const ISOLATION = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+};
+
 export interface Chromium {
   readonly page: Page;
   /** Of the browser, as `Browser.crashGpuProcess`. */
@@ -26,21 +41,30 @@ export interface Chromium {
   close(): Promise<void>;
 }
 
+export interface ChromiumOptions {
+  /** Of the command line, besides what every test wants. */
+  args?: readonly string[];
+  /** `false`: memory can't be shared between threads. */
+  isolated?: boolean;
+}
+
 /**
  * A page that holds one module of the tests, bundled with what it imports, and reads the repository's files from `/`. It
  * is isolated from other origins, so that memory can be shared. The caller closes it.
  */
-export async function openChromium(module: URL): Promise<Chromium> {
-  const worker = new URL('./browser_worker.ts', import.meta.url);
-  const storeWorker = new URL('../../packages/browser/src/store_worker.ts', import.meta.url);
-  const server = await serve({
+export async function openChromium(
+  module: URL,
+  { args = [], isolated = true }: ChromiumOptions = {},
+): Promise<Chromium> {
+  const worker = new URL('../../packages/browser/src/worker_file.ts', import.meta.url);
+  const own = {
     '/page.html': '<!doctype html><script type="module" src="/page.js"></script>',
     // `globalThis.run(input)` calls the module's default export and gives its result as JSON.
-    '/page.js': await bundle(`import run from ${JSON.stringify(fileURLToPath(module))};
+    '/page.js': await bundleText(`import run from ${JSON.stringify(fileURLToPath(module))};
       globalThis.run = async (input) => JSON.stringify((await run(input)) ?? null);`),
-    '/worker.js': await bundle(`import ${JSON.stringify(fileURLToPath(worker))};`),
-    '/store_worker.js': await bundle(`import ${JSON.stringify(fileURLToPath(storeWorker))};`),
-  });
+    '/worker.js': await bundle({ entryPoints: [fileURLToPath(worker)] }),
+  };
+  const server = await serve(own, isolated);
   let browser: Browser | undefined;
   try {
     browser = await launch({
@@ -52,6 +76,7 @@ export async function openChromium(module: URL): Promise<Chromium> {
         // A test may crash the GPU process as often as it likes.
         '--disable-domain-blocking-for-3d-apis',
         '--disable-gpu-process-crash-limit',
+        ...args,
       ],
       timeout: 60_000,
       protocolTimeout: 600_000,
@@ -101,9 +126,13 @@ async function shut(browser: Browser | undefined, server: Server): Promise<void>
 }
 
 /** What the browser runs of `entry`, with everything that it imports. */
-async function bundle(entry: string): Promise<string> {
+function bundleText(contents: string): Promise<string> {
+  return bundle({ stdin: { contents, resolveDir: root, loader: 'ts' } });
+}
+
+async function bundle(entry: Pick<BuildOptions, 'stdin' | 'entryPoints'>): Promise<string> {
   const { outputFiles } = await build({
-    stdin: { contents: entry, resolveDir: root, loader: 'ts' },
+    ...entry,
     bundle: true,
     format: 'esm',
     platform: 'browser',
@@ -112,7 +141,10 @@ async function bundle(entry: string): Promise<string> {
     sourcemap: 'inline',
     logLevel: 'silent',
     // The sources, as the tests import them: an error must not have two classes.
-    alias: { '@llava-sp/core': join(root, 'packages/core/src/index.ts') },
+    alias: {
+      '@llava-sp/core/worker': join(root, 'packages/core/src/worker.ts'),
+      '@llava-sp/core': join(root, 'packages/core/src/index.ts'),
+    },
     // The image codecs' emscripten code asks for these in Node alone.
     external: ['module', 'fs', 'path', 'url', 'node:*'],
   });
@@ -120,21 +152,21 @@ async function bundle(entry: string): Promise<string> {
 }
 
 /** Serves `own` by path, and the repository's files. */
-async function serve(own: Readonly<Record<string, string>>): Promise<Server> {
+async function serve(own: Readonly<Record<string, string>>, isolated: boolean): Promise<Server> {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://page');
     const answer = (status: number, body: string | Uint8Array): void => {
       response.writeHead(status, {
         'content-type': TYPES[extname(pathname)] ?? 'application/octet-stream',
         'content-length': Buffer.byteLength(body),
-        'cross-origin-opener-policy': 'same-origin',
-        'cross-origin-embedder-policy': 'require-corp',
+        ...(isolated ? ISOLATION : {}),
         'cache-control': 'no-store',
       });
       response.end(request.method === 'HEAD' ? undefined : body);
     };
     if (pathname in own) return answer(200, own[pathname]);
-    const path = normalize(decodeURIComponent(pathname));
+    const name = pathname.slice(1);
+    const path = name in ASSETS ? join(ASSETS[name], name) : normalize(decodeURIComponent(pathname));
     readFile(join(root, path)).then(
       (body) => answer(200, body),
       () => answer(404, `there is no ${path}`),

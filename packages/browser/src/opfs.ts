@@ -1,8 +1,10 @@
 /** Downloaded models in the origin private file system. */
-import { blobSource, cacheError, growing, type ModelStore } from '@llava-sp/core';
+import { cacheError, growing, type ModelStore } from '@llava-sp/core';
 import { folderOf, root } from './folders.ts';
 import { available, lock, persist } from './origin.ts';
-import { openWriter } from './writer.ts';
+import type { Platform } from './platform.ts';
+import { openReader } from './reader.ts';
+import { createWriter } from './writer.ts';
 
 interface MovableFile extends FileSystemFileHandle {
   /** Not in TypeScript's library yet, and not in every browser. */
@@ -10,73 +12,87 @@ interface MovableFile extends FileSystemFileHandle {
 }
 
 /** Wants a secure context; private windows may have none. */
-export const browserStore: ModelStore = {
-  location: 'the storage of this page (OPFS)',
-  async folders() {
-    const names: string[] = [];
-    await guard('listed', () =>
-      orNothing(async () => {
-        for await (const [name, { kind }] of (await root(false)).entries()) {
-          if (kind === 'directory') names.push(name);
+export function createStore(platform: Platform): ModelStore {
+  const openWriter = createWriter(platform);
+  return {
+    location: 'the storage of this page (OPFS)',
+    async folders() {
+      const names: string[] = [];
+      await guard('listed', () =>
+        orNothing(async () => {
+          for await (const [name, { kind }] of (await root(false)).entries()) {
+            if (kind === 'directory') names.push(name);
+          }
+        }),
+      );
+      return names;
+    },
+    async list(folder) {
+      const sizes = new Map<string, number>();
+      await guard('listed', () =>
+        orNothing(async () => {
+          for await (const [name, handle] of (await folderOf(folder)).entries()) {
+            if (!isFile(handle)) continue;
+            // One may go while the others are looked at.
+            await orNothing(async () => void sizes.set(name, (await handle.getFile()).size));
+          }
+        }),
+      );
+      return sizes;
+    },
+    open: (folder, name) =>
+      guard('read', async () => {
+        return openReader(await (await folderOf(folder)).getFileHandle(name), name);
+      }),
+    append: (folder, name) =>
+      guard('written', async () => growing(await openWriter(folder, name), (work) => guard('written', work))),
+    replace: (folder, name, text) =>
+      guard('written', async () => {
+        const parent = await folderOf(folder, true);
+        if (!('createWritable' in FileSystemFileHandle.prototype)) {
+          const temporary = `${name}.new`;
+          const file = await openWriter(folder, temporary);
+          try {
+            await file.truncate();
+            await file.write(new TextEncoder().encode(text), 0);
+          } finally {
+            await file.close();
+          }
+          return move(parent, temporary, name);
         }
-      }),
-    );
-    return names;
-  },
-  async list(folder) {
-    const sizes = new Map<string, number>();
-    await guard('listed', () =>
-      orNothing(async () => {
-        for await (const [name, handle] of (await folderOf(folder)).entries()) {
-          if (!isFile(handle)) continue;
-          // One may go while the others are looked at.
-          await orNothing(async () => void sizes.set(name, (await handle.getFile()).size));
+        const file = await parent.getFileHandle(name, { create: true });
+        // What is written goes to a copy, which takes the file's place when it is closed.
+        const stream = await file.createWritable();
+        try {
+          await stream.write(text);
+        } catch (error) {
+          await stream.abort().catch(() => undefined);
+          throw error;
         }
+        await stream.close();
       }),
-    );
-    return sizes;
-  },
-  open: (folder, name) =>
-    guard('read', async () => {
-      const file = await (await folderOf(folder)).getFileHandle(name);
-      return blobSource(await file.getFile(), name);
-    }),
-  append: (folder, name) =>
-    guard('written', async () => growing(await openWriter(folder, name), (work) => guard('written', work))),
-  replace: (folder, name, text) =>
-    guard('written', async () => {
-      const file = await (await folderOf(folder, true)).getFileHandle(name, { create: true });
-      // What is written goes to a copy, which takes the file's place when it is closed.
-      const stream = await file.createWritable();
-      try {
-        await stream.write(text);
-      } catch (error) {
-        await stream.abort().catch(() => undefined);
-        throw error;
-      }
-      await stream.close();
-    }),
-  rename: (folder, from, to) =>
-    guard('written', async () => {
-      const parent = await folderOf(folder);
-      const file: MovableFile = await parent.getFileHandle(from);
-      await orNothing(() => parent.removeEntry(to));
-      if (file.move) return file.move(to);
-      const copy = await parent.getFileHandle(to, { create: true });
-      await (await file.getFile()).stream().pipeTo(await copy.createWritable());
-      await parent.removeEntry(from);
-    }),
-  delete: (folder, name) =>
-    guard('cleared', () =>
-      orNothing(async () => {
-        if (name === undefined) await (await root(false)).removeEntry(folder, { recursive: true });
-        else await (await folderOf(folder)).removeEntry(name);
-      }),
-    ),
-  available,
-  persist,
-  lock,
-};
+    rename: (folder, from, to) => guard('written', async () => move(await folderOf(folder), from, to)),
+    delete: (folder, name) =>
+      guard('cleared', () =>
+        orNothing(async () => {
+          if (name === undefined) await (await root(false)).removeEntry(folder, { recursive: true });
+          else await (await folderOf(folder)).removeEntry(name);
+        }),
+      ),
+    available,
+    persist,
+    lock,
+  };
+}
+
+async function move(parent: FileSystemDirectoryHandle, from: string, to: string): Promise<void> {
+  const file: MovableFile = await parent.getFileHandle(from);
+  await orNothing(() => parent.removeEntry(to));
+  if (file.move) return file.move(to);
+  const copy = await parent.getFileHandle(to, { create: true });
+  await (await file.getFile()).stream().pipeTo(await copy.createWritable());
+  await parent.removeEntry(from);
+}
 
 function isFile(handle: FileSystemHandle): handle is FileSystemFileHandle {
   return handle.kind === 'file';

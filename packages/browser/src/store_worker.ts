@@ -1,5 +1,5 @@
-/** The worker that writes files of OPFS. */
-import { openSync, type SyncFile } from './sync_file.ts';
+/** A worker's side of writing files of OPFS. */
+import { canWriteInPlace, openSync, type SyncFile } from './sync_file.ts';
 
 export type Task =
   | { readonly kind: 'open'; readonly folder: string; readonly name: string }
@@ -13,19 +13,23 @@ export type Reply =
   | { readonly kind: 'done'; readonly task: number; readonly id: number; readonly size: number }
   | { readonly kind: 'failed'; readonly task: number; readonly name: string; readonly message: string };
 
+/** Serves one worker; `Reply` `ready` comes first. */
+export function serveStore(): void {
+  self.addEventListener('message', ({ data }: MessageEvent<{ number: number; task: Task }>) => {
+    const { number, task } = data;
+    work(task).then(
+      (file) => reply({ kind: 'done', task: number, ...file }),
+      (error: unknown) => {
+        const { name, message } = error instanceof Error ? error : new Error(String(error));
+        reply({ kind: 'failed', task: number, name, message });
+      },
+    );
+  });
+  reply({ kind: 'ready', usable: canWriteInPlace() });
+}
+
 const files = new Map<number, SyncFile>();
 let next = 0;
-
-self.addEventListener('message', ({ data }: MessageEvent<{ number: number; task: Task }>) => {
-  const { number, task } = data;
-  work(task).then(
-    (file) => reply({ kind: 'done', task: number, ...file }),
-    (error: unknown) => {
-      const { name, message } = error instanceof Error ? error : new Error(String(error));
-      reply({ kind: 'failed', task: number, name, message });
-    },
-  );
-});
 
 function reply(message: Reply): void {
   self.postMessage(message);
@@ -52,5 +56,3 @@ async function work(task: Task): Promise<{ id: number; size: number }> {
   }
   return { id: task.file, size: 0 };
 }
-
-reply({ kind: 'ready', usable: 'createSyncAccessHandle' in FileSystemFileHandle.prototype });

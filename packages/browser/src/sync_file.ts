@@ -21,6 +21,13 @@ interface WorkerFile {
   }>;
 }
 
+/** Whether files can be written in place here: not in pages and service workers, nor in every browser's workers. */
+export function canWriteInPlace(): boolean {
+  return (
+    typeof FileSystemFileHandle === 'function' && 'createSyncAccessHandle' in FileSystemFileHandle.prototype
+  );
+}
+
 /** A worker that was killed with its page lets go of its files a little later. */
 const TRIES = 20;
 const PAUSE = 100;

@@ -1,63 +1,68 @@
-/** Writes files of OPFS in place: by a worker, for only there it can be done without a copy of what was there before. */
+/** Writes files of OPFS in place: in a worker, for only there it can be done without a copy of what was there before. */
 import type { WritableFile } from '@llava-sp/core';
 import { folderOf } from './folders.ts';
+import type { Platform } from './platform.ts';
 import type { Reply, Task } from './store_worker.ts';
+import { canWriteInPlace, openSync } from './sync_file.ts';
+import { baseAddress, hasWorkers, openWorker } from './workers.ts';
 
-export async function openWriter(folder: string, name: string): Promise<WritableFile> {
-  const worker = (current ??= startWorker());
-  users++;
-  try {
-    if (await worker.ready) {
-      const file = await worker.ask({ kind: 'open', folder, name });
-      return {
-        size: file.size,
-        write: async (bytes, at) => void (await worker.ask({ kind: 'write', file: file.id, bytes, at })),
-        truncate: async () => void (await worker.ask({ kind: 'truncate', file: file.id })),
-        close: async () => {
-          try {
-            await worker.ask({ kind: 'close', file: file.id });
-          } finally {
-            leave(worker);
-          }
-        },
-      };
+/** Opens a file for writing, and makes it where there is none. */
+export type OpenWriter = (folder: string, name: string) => Promise<WritableFile>;
+
+export function createWriter(platform: Platform): OpenWriter {
+  /** One for all files, while there are any. */
+  let current: StoreWorker | null = null;
+  let users = 0;
+  const leave = (worker: StoreWorker): void => {
+    if (--users > 0) return;
+    worker.end();
+    current = null;
+  };
+  return async (folder, name) => {
+    if (canWriteInPlace()) return openHere(folder, name);
+    if (!hasWorkers()) return openCopy(folder, name);
+    const worker = (current ??= startWorker(platform));
+    users++;
+    try {
+      if (await worker.ready) {
+        const file = await worker.ask({ kind: 'open', folder, name });
+        return {
+          size: file.size,
+          write: async (bytes, at) => void (await worker.ask({ kind: 'write', file: file.id, bytes, at })),
+          truncate: async () => void (await worker.ask({ kind: 'truncate', file: file.id })),
+          close: async () => {
+            try {
+              await worker.ask({ kind: 'close', file: file.id });
+            } finally {
+              leave(worker);
+            }
+          },
+        };
+      }
+    } catch (error) {
+      leave(worker);
+      throw error;
     }
-  } catch (error) {
     leave(worker);
-    throw error;
-  }
-  leave(worker);
-  return openCopy(folder, name);
+    return openCopy(folder, name);
+  };
 }
 
 interface StoreWorker {
-  /** Whether it started: a page's policy may forbid it. */
+  /** Whether it started, and writes in place: a page's policy may forbid it. */
   readonly ready: Promise<boolean>;
   ask(task: Task): Promise<{ id: number; size: number }>;
   end(): void;
 }
 
-/** One for all files, while there are any. */
-let current: StoreWorker | null = null;
-let users = 0;
-
-function leave(worker: StoreWorker): void {
-  if (--users > 0) return;
-  worker.end();
-  current = null;
-}
-
-function startWorker(): StoreWorker {
+function startWorker(platform: Platform): StoreWorker {
   const waiting = new Map<
     number,
     { resolve: (reply: { id: number; size: number }) => void; reject: (error: unknown) => void }
   >();
-  let worker: Worker;
+  let worker: ReturnType<typeof openWorker>;
   try {
-    worker = new Worker(new URL('./store_worker.js', import.meta.url), {
-      type: 'module',
-      name: 'llava-sp-store',
-    });
+    worker = openWorker(platform, { role: 'store', base: baseAddress() });
   } catch {
     return {
       ready: Promise.resolve(false),
@@ -67,16 +72,17 @@ function startWorker(): StoreWorker {
   }
   let next = 0;
   const ready = new Promise<boolean>((resolve) => {
-    worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => {
-      if (data.kind === 'ready') return resolve(data.usable);
-      const asked = waiting.get(data.task);
-      waiting.delete(data.task);
-      if (data.kind === 'done') asked?.resolve(data);
-      else asked?.reject(new DOMException(data.message, data.name));
+    worker.onMessage((message) => {
+      const reply = message as Reply;
+      if (reply.kind === 'ready') return resolve(reply.usable);
+      const asked = waiting.get(reply.task);
+      waiting.delete(reply.task);
+      if (reply.kind === 'done') asked?.resolve(reply);
+      else asked?.reject(new DOMException(reply.message, reply.name));
     });
-    worker.addEventListener('error', ({ message }) => {
+    worker.onError((error) => {
       resolve(false);
-      for (const { reject } of waiting.values()) reject(new Error(`the worker failed: ${message}`));
+      for (const { reject } of waiting.values()) reject(error);
       waiting.clear();
     });
   });
@@ -86,9 +92,20 @@ function startWorker(): StoreWorker {
       new Promise((resolve, reject) => {
         const number = next++;
         waiting.set(number, { resolve, reject });
-        worker.postMessage({ number, task });
+        worker.post({ number, task });
       }),
-    end: () => worker.terminate(),
+    end: () => void worker.terminate(),
+  };
+}
+
+/** In this very worker. */
+async function openHere(folder: string, name: string): Promise<WritableFile> {
+  const file = await openSync(folder, name);
+  return {
+    size: file.size,
+    write: async (bytes, at) => file.write(bytes, at),
+    truncate: async () => file.truncate(),
+    close: async () => file.close(),
   };
 }
 

@@ -1,0 +1,92 @@
+import {
+  createImageDecoder,
+  fetchImage,
+  isRemote,
+  openRemote,
+  UnsupportedError,
+  type Host,
+  type WorkerPort,
+} from '@llava-sp/core';
+import { readPixels } from './images.ts';
+import { memoryStore } from './memory_store.ts';
+import { createStore } from './opfs.ts';
+import type { AssetName, Platform } from './platform.ts';
+import { databaseSettings } from './settings.ts';
+import { baseAddress, hasWorkers, openWorker, threadInPlace } from './workers.ts';
+
+/** Core's, with what every browser's has. */
+export type BrowserHost = Host & Required<Pick<Host, 'store' | 'readPixels'>>;
+
+/**
+ * A browser as core sees it.
+ *
+ * @param base what relative addresses are relative to.
+ */
+export function createHost(platform: Platform, base: () => string = baseAddress): BrowserHost {
+  const decode = createImageDecoder(async (specifier) => {
+    checkPolicy();
+    return WebAssembly.compile(await platform.readAsset(assetOf(specifier)));
+  });
+  const host: BrowserHost = {
+    name: 'browser',
+    hardwareConcurrency: navigator.hardwareConcurrency,
+    sharedMemory: globalThis.crossOriginIsolated && hasWorkers(),
+    openModel: async (source, signal) =>
+      openRemote(host, isRemote(source) ? source : new URL(source, base()), { signal }),
+    readImage: async (source, signal) =>
+      source instanceof Blob
+        ? new Uint8Array(await source.arrayBuffer())
+        : fetchImage(new URL(source, base()).href, signal),
+    readPixels,
+    decodeImage: (bytes, signal) => decode(bytes, { signal }),
+    async readKernels(file) {
+      checkPolicy();
+      return platform.readAsset(file as AssetName);
+    },
+    spawnWorker(): WorkerPort {
+      return hasWorkers() ? openWorker(platform, { role: 'thread', base: base() }) : threadInPlace();
+    },
+    openGpu,
+    settings: databaseSettings,
+    store: createStore(platform),
+    spareStore: memoryStore,
+  };
+  return host;
+}
+
+/** `@jsquash/png/codec/pkg/squoosh_png_bg.wasm` is kept under its last name. */
+function assetOf(specifier: string): AssetName {
+  return specifier.slice(specifier.lastIndexOf('/') + 1) as AssetName;
+}
+
+/** The smallest module there is: a policy that forbids WebAssembly forbids this one too. */
+const EMPTY = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
+
+/** @throws {UnsupportedError} `BACKEND_UNAVAILABLE` where the page's policy forbids WebAssembly. */
+function checkPolicy(): void {
+  try {
+    new WebAssembly.Module(EMPTY);
+  } catch (cause) {
+    throw new UnsupportedError({
+      code: 'BACKEND_UNAVAILABLE',
+      message: "The page's Content-Security-Policy forbids WebAssembly.",
+      fix: 'Add \'wasm-unsafe-eval\' to its script-src; or use device "webgpu", and pass pixels, a canvas or an ImageBitmap.',
+      cause,
+    });
+  }
+}
+
+async function openGpu(): Promise<GPU> {
+  // Typed as always there, but not every browser has it.
+  const { gpu } = navigator as { gpu?: GPU };
+  if (gpu) return gpu;
+  throw new UnsupportedError({
+    code: 'BACKEND_UNAVAILABLE',
+    message: globalThis.isSecureContext
+      ? 'This browser has no navigator.gpu.'
+      : 'There is no navigator.gpu: this page is no secure context.',
+    fix: globalThis.isSecureContext
+      ? 'Use a browser with WebGPU, or device "wasm".'
+      : 'Serve the page by https or from localhost, or use device "wasm".',
+  });
+}

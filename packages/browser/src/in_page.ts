@@ -1,0 +1,2 @@
+/** All that computes: loaded by pages that want it in their own thread. */
+export { doctor, loadModel } from '@llava-sp/core';
