@@ -5,9 +5,11 @@ import { AbortedError, ArgumentError, fetchImage, type RawImage } from '@llava-s
 export interface BrowserImages {
   /** `<img>`, and `<image>` in an SVG: the file behind it is decoded as in Node, where this page may read it. */
   readonly image: HTMLImageElement | SVGImageElement;
+  /** Its pixels at the time of the call. */
   readonly canvas: HTMLCanvasElement | OffscreenCanvas;
   /** The frame that it shows. */
   readonly video: HTMLVideoElement | VideoFrame;
+  /** Its pixels at the time of the call. */
   readonly bitmap: ImageBitmap;
 }
 

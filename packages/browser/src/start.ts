@@ -14,6 +14,7 @@ import { baseAddress } from './workers.ts';
 /** Where a model's work is done. */
 export type Thread = 'worker' | 'page';
 
+/** How a model is loaded in a browser; all optional. */
 export interface BrowserLoadOptions extends LoadOptions {
   /**
    * `worker` (the default): in a worker of its own, so that the page never waits. `page`: in the thread that calls. Where there

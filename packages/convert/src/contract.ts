@@ -7,6 +7,7 @@ import type { ModelFiles } from '@llava-sp/core';
 /** What a tensor belongs to; each part has a quantisation of its own. `embeddings` are `embed_tokens` and `lm_head`. */
 export type Part = 'vision' | 'projector' | 'sfe' | 'detail' | 'llm' | 'embeddings';
 
+/** All parts, in the order in which they are reported. */
 export const parts: readonly Part[] = ['vision', 'projector', 'sfe', 'detail', 'llm', 'embeddings'];
 
 export type FloatDType = 'F32' | 'F16' | 'BF16';

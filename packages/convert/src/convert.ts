@@ -8,6 +8,7 @@ import { openPlan } from './plan.ts';
 import { checkQuantisation, type Quantisation } from './write/layout.ts';
 import type { ConversionReport } from './write/report.ts';
 
+/** What to convert, and how. */
 export interface ConvertOptions {
   /** The published folder, or its address: a whole model, or a LoRA folder. */
   readonly checkpoint: string | URL;
@@ -17,10 +18,13 @@ export interface ConvertOptions {
   readonly visionTower?: string | URL;
   /** A new or empty folder, or one where the same conversion was interrupted. */
   readonly out: string;
+  /** How each part is stored; what is left out is as in {@link defaultQuantisation}. */
   readonly quantisation?: Partial<Quantisation>;
   /** Threads that quantise; one a core by default, at most 16: more of them wait for the disk, and each takes memory. */
   readonly threads?: number;
+  /** Stops the work at once: `AbortedError`. The same call goes on later. */
   readonly signal?: AbortSignal;
+  /** Hears how far it is. */
   readonly onProgress?: (progress: ConvertProgress) => void;
 }
 

@@ -21,12 +21,15 @@ import { checkSpace, openState, removeState, writeWhole } from './write/state.ts
 /** A shard's largest size, in bytes. */
 const SHARD_BYTES = 256e6;
 
+/** How far a conversion is. */
 export interface ConvertProgress {
   /** Published bytes done, those of an earlier run that is gone on with included. */
   readonly done: number;
+  /** Published bytes in all. */
   readonly total: number;
   /** Published bytes a second in this run, over the last seconds. */
   readonly bytesPerSecond: number;
+  /** At the rate of the last seconds. */
   readonly secondsLeft: number;
   /** The on-device tensor that was written last. */
   readonly tensor: string;

@@ -10,6 +10,7 @@ import { isAdapter, openAdapter, openCheckpoint, openFiles, readJson } from './s
 import { product, type PublishedTensor } from './sources/tensors.ts';
 import { checkQuantisation, place } from './write/layout.ts';
 
+/** What belongs to the folder that is inspected. */
 export interface InspectOptions {
   /** The language model that a LoRA folder is trained on. */
   readonly base?: string | URL;
@@ -17,13 +18,19 @@ export interface InspectOptions {
   readonly visionTower?: string | URL;
   /** In tokens; the model's own by default. */
   readonly context?: number;
+  /** Stops the work at once: `AbortedError`. */
   readonly signal?: AbortSignal;
 }
 
+/** A tensor of the files. */
 export interface InspectedTensor {
+  /** As the file spells it. */
   readonly name: string;
+  /** Of its elements. */
   readonly dtype: DType;
+  /** Row-major; `[]` is a scalar. */
   readonly shape: readonly number[];
+  /** As stored. */
   readonly bytes: number;
   /** The file that holds it. */
   readonly file: string;
@@ -35,10 +42,13 @@ export type Storing = 'stored' | 'default' | 'q4' | 'q8' | 'f16';
 /** Bytes, by how the matrices are stored. */
 export type Sizes = Readonly<Partial<Record<Storing, number>>>;
 
+/** What a part of the model would take on a device. */
 export interface InspectedPart {
+  /** Which one. */
   readonly part: Part;
   /** How many numbers. */
   readonly weights: number;
+  /** By how it is stored. */
   readonly bytes: Sizes;
 }
 
@@ -54,7 +64,9 @@ export interface DeviceNeeds {
   readonly total: Sizes;
 }
 
+/** What {@link inspect} found. */
 export interface Inspection {
+  /** The folder or address. */
   readonly location: string;
   /** `weights`: a single file, or a folder that is only a part of a model. */
   readonly kind: 'published' | 'on-device' | 'weights';
@@ -64,12 +76,15 @@ export interface Inspection {
   readonly variant: string;
   /** On-device `config.json`, as far as it is known. */
   readonly config: Readonly<Record<string, unknown>> | null;
+  /** All of them, in the order of the files. */
   readonly tensors: readonly InspectedTensor[];
   /** Tensors that nothing of the model needs. */
   readonly leftover: readonly string[];
+  /** Those that the model has. */
   readonly parts: readonly InspectedPart[];
   /** `null` when there is no whole model: {@link incomplete} says what is missing. */
   readonly needs: DeviceNeeds | null;
+  /** What is missing, for people; `null` when nothing is. */
   readonly incomplete: string | null;
 }
 

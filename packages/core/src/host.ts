@@ -20,6 +20,7 @@ export interface ByteSource {
 export interface ModelFiles {
   /** For messages: the folder or address. */
   readonly location: string;
+  /** Whether there is such a file. */
   has(name: string): Promise<boolean>;
   /** Rejects with a LoadError `MODEL_FILE_MISSING` when there is no such file. */
   open(name: string): Promise<ByteSource>;
@@ -27,25 +28,35 @@ export interface ModelFiles {
 
 /** A worker thread that runs core's worker entry, seen from the thread that started it. */
 export interface WorkerPort {
+  /** Sends a message; `transfer` goes over and is gone here. */
   post(message: unknown, transfer?: ArrayBuffer[]): void;
+  /** Who hears the thread's messages. */
   onMessage(listener: (message: unknown) => void): void;
   /** Called once when the thread dies of an error of its own. */
   onError(listener: (error: unknown) => void): void;
+  /** Ends the thread, whatever it does. */
   terminate(): Promise<void>;
 }
 
 /** Decoded pixels: RGB, 8 bits each, row-major, EXIF orientation applied, alpha flattened. */
 export interface DecodedImage {
+  /** `[height, width, 3]`. */
   data: Uint8Array;
+  /** In pixels. */
   width: number;
+  /** In pixels. */
   height: number;
+  /** Always 3: RGB. */
   channels: 3;
 }
 
 /** Pixels that a caller holds already, `[height, width, 3]` or `[height, width, 4]`; a canvas's `ImageData` is one. */
 export interface RawImage {
+  /** Row-major from the top left, 8 bits a channel: RGB, or RGBA with alpha not premultiplied. */
   data: Uint8Array | Uint8ClampedArray;
+  /** In pixels. */
   width: number;
+  /** In pixels. */
   height: number;
 }
 
@@ -68,6 +79,7 @@ export interface GrowingFile {
 export interface ModelStore {
   /** For messages: where it lies. */
   readonly location: string;
+  /** The names of all folders. */
   folders(): Promise<readonly string[]>;
   /** Sizes in bytes by name; empty where there is no such folder. */
   list(folder: string): Promise<ReadonlyMap<string, number>>;
@@ -95,6 +107,7 @@ export interface ModelStore {
   ): Promise<(() => Promise<void>) | null>;
 }
 
+/** Short texts by name, which last between runs. */
 export interface Settings {
   /** `null` when it was never set, or can't be read. */
   get(key: string): Promise<string | null>;
@@ -102,7 +115,9 @@ export interface Settings {
   set(key: string, value: string): Promise<void>;
 }
 
+/** A runtime, as core sees it. */
 export interface Host {
+  /** Of the runtime, for messages. */
   readonly name: string;
   /** Cores to use when the caller does not say. */
   readonly hardwareConcurrency: number;
@@ -112,6 +127,7 @@ export interface Host {
   openModel(source: string | URL, signal?: AbortSignal): Promise<ModelFiles>;
   /** The bytes of an image given by path, URL or Blob. */
   readImage(source: string | URL | Blob, signal?: AbortSignal): Promise<Uint8Array>;
+  /** Pixels of a JPEG, PNG, WebP or AVIF. @throws {ArgumentError} `IMAGE_FORMAT`, `IMAGE_DAMAGED` and the like. */
   decodeImage(bytes: Uint8Array, signal?: AbortSignal): Promise<DecodedImage>;
   /**
    * Pixels, or the bytes of a file, of a picture as only this platform has them, as a canvas; `null` for what is none. What may
@@ -122,6 +138,7 @@ export interface Host {
   readPixels?(image: object, signal?: AbortSignal): Promise<RawImage | Uint8Array> | null;
   /** The bytes of one of core's own `.wasm` files, as `kernels.simd.wasm`. */
   readKernels(file: string): Promise<Uint8Array>;
+  /** Starts a thread whose file calls `serve` of core's worker entry. */
   spawnWorker(): WorkerPort;
   /**
    * The runtime's WebGPU. With `hardwareOnly` the caller wants no adapter that computes on the CPU: a host that knows at

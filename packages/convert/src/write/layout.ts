@@ -2,6 +2,7 @@ import { ArgumentError } from '@llava-sp/core';
 import { parts, type Part, type PlannedTensor } from '../contract.ts';
 import { valueBytes, type Storage } from '../quantise/chunk.ts';
 
+/** How a matrix is stored: codes of 4 or 8 bits with a scale and a bias a group, or half floats. */
 export type PartFormat = 'q4' | 'q8' | 'f16';
 
 const formats: readonly PartFormat[] = ['q4', 'q8', 'f16'];
@@ -14,6 +15,7 @@ export interface Quantisation extends Readonly<Record<Part, PartFormat>> {
   readonly tries: number;
 }
 
+/** What `convert` takes where the caller does not say. */
 export const defaultQuantisation: Quantisation = {
   llm: 'q4',
   sfe: 'q4',

@@ -8,6 +8,7 @@ export interface PartReport {
   readonly format: Quantisation[Part];
   /** Values, scales and biases, norms and all. */
   readonly bytes: number;
+  /** How many numbers. */
   readonly weights: number;
   /** `8 * bytes / weights`. */
   readonly bitsPerWeight: number;
@@ -15,6 +16,7 @@ export interface PartReport {
   readonly error: number;
 }
 
+/** What a conversion made. */
 export interface ConversionReport {
   /** The on-device folder. */
   readonly out: string;
@@ -24,11 +26,13 @@ export interface ConversionReport {
   readonly variant: string;
   /** Only the parts that the model has. */
   readonly parts: Readonly<Partial<Record<Part, PartReport>>>;
+  /** All parts together. */
   readonly total: Omit<PartReport, 'format'>;
   /** Matrices that stayed f16 because no group size divides their rows. */
   readonly odd: readonly string[];
   /** Published tensors that nothing needs. */
   readonly leftover: readonly string[];
+  /** The safetensors files: their sizes in bytes, and hashes in hexadecimal. */
   readonly shards: readonly { readonly file: string; readonly size: number; readonly sha256: string }[];
   /** Published bytes read, those of an earlier run included. */
   readonly inputBytes: number;

@@ -16,7 +16,9 @@ import type { AskOptions } from './options.ts';
 export interface ModelInfo {
   /** As `LLaVA-SP-Cropping`. */
   readonly name: string;
+  /** The folder, address or hub id that it was loaded from. */
   readonly location: string;
+  /** What `config.json` says, checked. */
   readonly config: ModelConfig;
   /** Visual tokens of an image: spatial ones, then patches. The most that there can be, where it depends on the image. */
   readonly visualTokens: number;
@@ -24,6 +26,7 @@ export interface ModelInfo {
   readonly tiles: number;
   /** Bytes of the weights by format. */
   readonly weights: WeightSummary;
+  /** What it runs on. */
   readonly backend: BackendReport;
   /** Every choice that was made, device first, with its reason. */
   readonly choices: readonly Choice[];
@@ -35,9 +38,13 @@ export interface ModelInfo {
 
 /** Tokens of one answer. `cached` ones were in the KV cache already and cost nothing. */
 export interface Usage {
+  /** Of the whole prompt, the image's included. */
   readonly promptTokens: number;
+  /** The image's part of them. */
   readonly imageTokens: number;
+  /** The part of them that was in the KV cache. */
   readonly cachedTokens: number;
+  /** Of the answer. */
   readonly completionTokens: number;
 }
 
@@ -49,9 +56,13 @@ export interface Timings {
   readonly image: number;
   /** Vision tower, spatial features, projectors, and the image's prefix in the language model. */
   readonly vision: number;
+  /** From the question's tokens to the first token of the answer. */
   readonly prefill: number;
+  /** The other tokens. */
   readonly decode: number;
+  /** From the call to the end, waiting included. */
   readonly total: number;
+  /** Of decoding; 0 for an answer of less than two tokens. */
   readonly tokensPerSecond: number;
 }
 
@@ -59,6 +70,7 @@ export interface Timings {
 export interface AskedPicture {
   /** Of the source, in pixels, upright. */
   readonly width: number;
+  /** Of the source, in pixels, upright. */
   readonly height: number;
   /** How the source became the model's input: what boxes in answers are mapped back by. */
   readonly geometry: Geometry;
@@ -66,8 +78,11 @@ export interface AskedPicture {
 
 /** What is known of an answer, while it comes and in the end. */
 export interface AnswerState {
+  /** Tokens so far. */
   readonly usage: Usage;
+  /** Milliseconds so far. */
   readonly timings: Timings;
+  /** `null` while it has not ended, or when it failed. */
   readonly finishReason: FinishReason | null;
   /** Known before the first text. */
   readonly picture: AskedPicture | null;
@@ -90,14 +105,23 @@ export type SceneId = number;
 
 /** A picture that an engine keeps. */
 export interface Looked extends AskedPicture {
+  /** By which questions name it. */
   readonly id: SceneId;
   /** Milliseconds. */
   readonly timings: { readonly preprocess: number; readonly vision: number; readonly prefix: number };
+  /** Where the model looks on it. */
   readonly explanation: Explanation;
 }
 
+export interface LookRequest {
+  /** A picture, which may still be on its way. */
+  readonly image: TakenImage | Promise<TakenImage>;
+  /** A prompt that begins as those of the questions on it will. */
+  readonly like: Prompt;
+}
+
 export interface AnswerRequest {
-  /** A picture, which may still be on its way, or a scene that was looked at. */
+  /** As for looking, or a scene that was looked at. */
   readonly image: TakenImage | Promise<TakenImage> | SceneId;
   readonly prompt: Prompt;
   /** The signal apart. */
@@ -122,7 +146,7 @@ export interface Engine {
   readonly info: ModelInfo;
   /** The platform's pictures, read in the caller's thread. */
   readonly readPixels: ReadPixels;
-  look(image: TakenImage | Promise<TakenImage>, signal: AbortSignal): Promise<Looked>;
+  look(request: LookRequest, signal: AbortSignal): Promise<Looked>;
   answer(request: AnswerRequest, listener: AnswerListener, signal: AbortSignal): Promise<Answered>;
   /** The scene will not be asked about any more. */
   release(scene: SceneId): void;

@@ -2,7 +2,8 @@ import type { BackendMemory } from '../backend/index.ts';
 import { AbortedError, DeviceError } from '../errors/index.ts';
 import type { Prompt } from '../pipeline/prompt.ts';
 import { Answer } from './answer.ts';
-import type { Engine, ModelInfo } from './engine.ts';
+import { beginning, Chat, type ChatOptions } from './chat.ts';
+import type { Answered, AnswerListener, AnswerRequest, Engine, ModelInfo } from './engine.ts';
 import { takeImage, type ImageInput } from './image.ts';
 import { checkCommon, without, type AskOptions } from './options.ts';
 import { Scene } from './scene.ts';
@@ -36,16 +37,15 @@ export class Model {
     // A wrong signal is reported by the answer, like every other error.
     const given: unknown = (options as AskOptions | null)?.signal;
     return new Answer(
-      (listener, stopped) =>
-        this.#guard(async () => {
+      async (listener, stopped) => {
+        const prepare = (signal: AbortSignal): AnswerRequest => {
           checkCommon(options);
-          const signal = this.#signal(stopped);
           const { readPixels } = this.#engine;
           const about = image instanceof Scene ? image.idFor(this) : takeImage(image, readPixels, signal);
-          const request = { image: about, prompt, options: without(options, 'signal') };
-          const { state } = await this.#engine.answer(request, listener, signal);
-          return state;
-        }),
+          return { image: about, prompt, options: without(options, 'signal') };
+        };
+        return (await this.#answer(prepare, listener, stopped)).state;
+      },
       given instanceof AbortSignal ? given : undefined,
     );
   }
@@ -54,12 +54,33 @@ export class Model {
    * Encodes a picture and keeps its vision tokens and KV prefix, so that each question costs only its own tokens.
    * Dispose of the scene when done; it holds the memory of its prefix once another picture is asked about.
    */
-  async look(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Scene> {
-    return this.#guard(async () => {
-      checkCommon(options);
-      const signal = this.#signal(options.signal);
-      const looked = await this.#engine.look(takeImage(image, this.#engine.readPixels, signal), signal);
-      return new Scene(this, looked, () => this.#engine.release(looked.id));
+  look(image: ImageInput, options: { signal?: AbortSignal } = {}): Promise<Scene> {
+    return this.#look(image, options, '?');
+  }
+
+  /**
+   * Begins a conversation about a picture, or about a scene, which stays its owner's. Returns at once; what is wrong with the
+   * picture comes out of the first answer. Dispose of the chat when done.
+   */
+  chat(image: ImageInput | Scene, options: ChatOptions = {}): Chat {
+    const owned = !(image instanceof Scene);
+    const system = (options as ChatOptions | null)?.system;
+    const scene = owned
+      ? this.#look(image, options, [...beginning(system), { role: 'user', content: '?' }])
+      : Promise.resolve(image);
+    return new Chat({
+      scene,
+      owned,
+      system,
+      answer: (prepare, listener, stopped) =>
+        this.#answer(
+          async (signal) => {
+            const { scene: about, request } = await prepare(signal);
+            return { ...request, image: about.idFor(this) };
+          },
+          listener,
+          stopped,
+        ),
     });
   }
 
@@ -74,8 +95,33 @@ export class Model {
     await (this.#disposed ??= this.#engine.dispose());
   }
 
+  /** `await using`: {@link dispose}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
+  }
+
+  /** @param like a prompt that begins as the questions will. */
+  async #look(image: ImageInput, options: { signal?: AbortSignal }, like: Prompt): Promise<Scene> {
+    return this.#guard(async () => {
+      checkCommon(options);
+      const signal = this.#signal(options.signal);
+      const taken = takeImage(image, this.#engine.readPixels, signal);
+      const looked = await this.#engine.look({ image: taken, like }, signal);
+      return new Scene(this, looked, () => this.#engine.release(looked.id));
+    });
+  }
+
+  /** @param prepare makes the request, at once or when it is known. */
+  #answer(
+    prepare: (signal: AbortSignal) => AnswerRequest | Promise<AnswerRequest>,
+    listener: AnswerListener,
+    stopped: AbortSignal,
+  ): Promise<Answered> {
+    return this.#guard(async () => {
+      const signal = this.#signal(stopped);
+      const request = prepare(signal);
+      return this.#engine.answer(request instanceof Promise ? await request : request, listener, signal);
+    });
   }
 
   #signal(signal: AbortSignal | undefined): AbortSignal {

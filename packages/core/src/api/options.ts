@@ -16,9 +16,13 @@ export type { Device, Precision } from '../backends/index.ts';
  * down) and as they go to the device; `fraction` is 0 to 1 over everything, and begins again when a device is lost meanwhile.
  */
 export interface LoadProgress {
+  /** What is being done. */
   readonly phase: 'files' | 'download' | 'device' | 'weights' | 'compile' | 'ready';
+  /** Bytes of this phase that are done. */
   readonly loaded: number;
+  /** Bytes of this phase. */
   readonly total: number;
+  /** 0 to 1 over all phases. */
   readonly fraction: number;
   /** While downloading: bytes a second. */
   readonly rate?: number;
@@ -26,6 +30,7 @@ export interface LoadProgress {
   readonly secondsLeft?: number | null;
 }
 
+/** How a model is loaded; all optional. */
 export interface LoadOptions extends DownloadOptions {
   /** `auto` (the default) takes the best that works here; `model.info` says which and why. */
   device?: Device;
@@ -45,9 +50,11 @@ export interface LoadOptions extends DownloadOptions {
    * own context, at most 4096, or what its largest picture and a question on it want.
    */
   context?: number;
+  /** Hears how far it is. */
   onProgress?: (progress: LoadProgress) => void;
   /** Hears, now and later, of what did not go as hoped though the work goes on; `model.info.warnings` keeps it. */
   onWarning?: (warning: Warning) => void;
+  /** Stops downloads, files and weights: `AbortedError`, at once. */
   signal?: AbortSignal;
 }
 

@@ -11,6 +11,7 @@ import type { AskOptions } from './options.ts';
 export class Scene {
   /** Of the source picture, in pixels, upright. */
   readonly width: number;
+  /** Of the source picture, in pixels, upright. */
   readonly height: number;
   /** How the source became the model's input: what boxes in answers are mapped back by. */
   readonly geometry: Geometry;
@@ -45,6 +46,7 @@ export class Scene {
     this.#release = null;
   }
 
+  /** `using`: {@link dispose}. */
   [Symbol.dispose](): void {
     this.dispose();
   }

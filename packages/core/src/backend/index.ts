@@ -79,11 +79,15 @@ export interface DecodeOptions {
 
 /** One choice that the backend made, and why. */
 export interface Choice {
+  /** What was to be chosen: the device, a kernel, the precision. */
   readonly what: string;
+  /** What was. */
   readonly chosen: string;
+  /** Why, and why not something else; for people. */
   readonly reason: string;
 }
 
+/** The codes of {@link Warning}. */
 export type WarningCode = 'BACKEND_FALLBACK' | 'DEVICE_RECOVERED' | 'MODEL_NOT_REVALIDATED' | 'MODEL_NOT_CACHED';
 
 /** Something that did not go as hoped, though the work goes on. */
@@ -94,17 +98,25 @@ export interface Warning {
   readonly message: string;
 }
 
+/** What a model runs on. */
 export interface BackendReport {
+  /** As `webgpu` or `wasm`. */
   readonly name: string;
+  /** That compute; 1 where a GPU does. */
   readonly threads: number;
+  /** Every choice that was made, with its reason. */
   readonly choices: readonly Choice[];
 }
 
+/** Memory in use. */
 export interface BackendMemory {
   /** All in bytes, summed over threads. */
   readonly weights: number;
+  /** The KV cache, in bytes. */
   readonly cache: number;
+  /** Of the programs, in bytes. */
   readonly scratch: number;
+  /** All together, in bytes. */
   readonly total: number;
 }
 

@@ -16,6 +16,7 @@ export interface CachedModel {
 export interface ModelCache {
   /** For people: the folder, or the browser's storage. */
   readonly location: string;
+  /** All models, by name. */
   list(): Promise<readonly CachedModel[]>;
   /** In bytes. */
   size(): Promise<number>;
@@ -27,7 +28,7 @@ export interface ModelCache {
   delete(name: string): Promise<number>;
 }
 
-/** @param store of the runtime's host. */
+/** The downloaded models of a store, that of the runtime's host. */
 export function createCache(store: ModelStore): ModelCache {
   const sizeOf = async (folder: string): Promise<number> =>
     [...(await store.list(folder)).values()].reduce((sum, size) => sum + size, 0);

@@ -15,19 +15,25 @@ export interface Disk {
   root(): string;
   /** Of an error: nothing of that name, no room, or what to do about it. */
   explain(error: unknown): 'missing' | 'full' | { readonly fix: string };
+  /** What lies in a folder; sizes in bytes. */
   list(path: string): Promise<readonly { name: string; size: number; isFolder: boolean }[]>;
   /** With the folders above. */
   makeFolder(path: string): Promise<void>;
+  /** Opens a file for reading. */
   open(path: string): Promise<ByteSource>;
+  /** Opens a file for writing, and makes it where there is none. */
   openWrite(path: string): Promise<DiskFile>;
   /** `false` when there is a file already. */
   createNew(path: string, text: string): Promise<boolean>;
+  /** A small file as UTF-8. */
   readText(path: string): Promise<string>;
+  /** Writes a small file as UTF-8, and waits until it is on the disk. */
   writeText(path: string, text: string): Promise<void>;
   /** Milliseconds since 1970. */
   modified(path: string): Promise<number>;
   /** Sets that to now. */
   touch(path: string): Promise<void>;
+  /** A file that had the name is replaced. */
   rename(from: string, to: string): Promise<void>;
   /** With all in it; nothing where there is nothing. */
   remove(path: string): Promise<void>;

@@ -8,6 +8,7 @@ export interface WritableFile {
   write(bytes: Uint8Array, at: number): Promise<void>;
   /** Empties it. */
   truncate(): Promise<void>;
+  /** Releases the file. */
   close(): Promise<void>;
 }
 

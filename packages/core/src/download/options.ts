@@ -13,6 +13,7 @@ export interface DownloadOptions {
    * without a request; with this, too, when the server can't be reached, and a warning says so.
    */
   revalidate?: boolean;
+  /** How often and how long is tried. */
   download?: {
     /** Files at a time; 4 by default. */
     parallel?: number;

@@ -18,9 +18,12 @@ export interface ErrorDetails {
  * unless the code is `MODEL_DISPOSED` or `WORKER_FAILED`.
  */
 export class LlavaSpError extends Error {
+  /** Stable, for programs. */
   readonly code: ErrorCode;
+  /** What to do about it, for people; one sentence. */
   readonly fix: string;
 
+  /** Errors are made by the SDK; `message` says what is wrong in one sentence. */
   constructor({ code, message, fix, cause }: ErrorDetails) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = new.target.name;
@@ -43,6 +46,7 @@ export class DeviceError extends LlavaSpError {}
 
 /** The caller asked for it to stop. */
 export class AbortedError extends LlavaSpError {
+  /** `cause` is the reason of the caller's signal. */
   constructor(cause?: unknown) {
     super({
       code: 'ABORTED',

@@ -7,20 +7,27 @@ export type Box = readonly [number, number, number, number];
 export interface Geometry {
   /** Upright, that is after the EXIF orientation. */
   sourceWidth: number;
+  /** Upright. */
   sourceHeight: number;
   /** The padded square; without padding the source's own size. */
   canvasWidth: number;
+  /** As `canvasWidth`. */
   canvasHeight: number;
   /** Where the source's top-left pixel lies on the canvas. */
   offsetX: number;
+  /** As `offsetX`, from the top. */
   offsetY: number;
+  /** The canvas after resizing. */
   resizedWidth: number;
+  /** As `resizedWidth`. */
   resizedHeight: number;
   /** Where the input's top-left pixel lies on the resized canvas; negative where the crop is larger. */
   cropX: number;
+  /** As `cropX`, from the top. */
   cropY: number;
   /** The model's input. */
   width: number;
+  /** The model's input. */
   height: number;
 }
 

@@ -24,15 +24,18 @@ export class Fields {
     this.#file = file;
   }
 
+  /** @throws {LoadError} `CONFIG_INVALID` when `json` is no object. `file` is for messages. */
   static of(json: unknown, file: string): Fields {
     if (!isObject(json)) throw invalid(file, 'the top level', json, 'an object');
     return new Fields(json, '', file);
   }
 
+  /** Whether there is such a field that is not `null`. */
   has(key: string): boolean {
     return this.#value(key) !== undefined;
   }
 
+  /** Of all fields. */
   keys(): string[] {
     return Object.keys(this.#object);
   }
@@ -42,30 +45,35 @@ export class Fields {
     return this.#value(key);
   }
 
+  /** An object. */
   fields(key: string): Fields {
     const value = this.#value(key);
     if (!isObject(value)) throw this.error(key, 'an object');
     return new Fields(value, this.path(key), this.#file);
   }
 
+  /** A whole number within the range. */
   integer(key: string, range: Range, fallback?: number): number {
     const value = this.#value(key) ?? fallback;
     if (Number.isSafeInteger(value) && inRange(value as number, range)) return value as number;
     throw this.error(key, `an integer from ${range.min} to ${range.max}`);
   }
 
+  /** A finite number within the range. */
   number(key: string, range: Range, fallback?: number): number {
     const value = this.#value(key) ?? fallback;
     if (typeof value === 'number' && Number.isFinite(value) && inRange(value, range)) return value;
     throw this.error(key, `a number from ${range.min} to ${range.max}`);
   }
 
+  /** `true` or `false`. */
   boolean(key: string, fallback: boolean): boolean {
     const value = this.#value(key) ?? fallback;
     if (typeof value === 'boolean') return value;
     throw this.error(key, 'true or false');
   }
 
+  /** One of the given values. */
   oneOf<const T extends string | number>(key: string, choices: readonly T[], fallback?: T): T {
     const value = this.#value(key) ?? fallback;
     const choice = choices.find((item) => item === value);
@@ -73,12 +81,14 @@ export class Fields {
     throw this.error(key, choices.length === 1 ? JSON.stringify(choices[0]) : `one of ${choices.join(', ')}`);
   }
 
+  /** A text. */
   string(key: string): string {
     const value = this.#value(key);
     if (typeof value === 'string') return value;
     throw this.error(key, 'a string');
   }
 
+  /** A field's place in the file, for messages: `vision_config.hidden_size`. */
   path(key: string): string {
     return this.#path === '' ? key : `${this.#path}.${key}`;
   }

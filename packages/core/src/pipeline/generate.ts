@@ -14,6 +14,7 @@ export const CHUNK = 256;
 /** Tokens of an answer when the caller does not say. */
 const DEFAULT_MAX_TOKENS = 512;
 
+/** How an answer is made; all optional, the default is greedy. */
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens of the answer; by default 512, or what the context has room for. */
   maxTokens?: number;
@@ -28,6 +29,7 @@ export interface GenerateOptions extends SamplingOptions {
   format?: Format;
   /** Keeps how likely the model found each token of the answer, in `answer.tokens`. */
   probabilities?: boolean;
+  /** Stops the answer: `AbortedError`, at once. */
   signal?: AbortSignal;
 }
 
@@ -47,6 +49,7 @@ export interface AnswerToken {
 
 /** A part of an answer, as it becomes certain. */
 export interface Piece {
+  /** What is new. */
   readonly text: string;
   /** The tokens that came since the last piece, where they were asked for. */
   readonly tokens?: readonly AnswerToken[];

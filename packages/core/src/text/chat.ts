@@ -7,7 +7,9 @@ export type ContentPart = { readonly type: 'text'; readonly text: string } | { r
 
 /** One turn. Exactly one part of the whole conversation is the image. */
 export interface ChatMessage {
+  /** Who says it. */
   readonly role: 'system' | 'user' | 'assistant';
+  /** A text, or parts: texts, and the place of the picture. */
   readonly content: string | readonly ContentPart[];
 }
 

@@ -26,7 +26,9 @@ export interface Tokenizer {
   spelling(): Spelling;
   /** Whether the token is special: not part of the text. */
   isSpecial(id: number): boolean;
+  /** How a token is written in the vocabulary; `undefined` for an id outside of it. */
   token(id: number): string | undefined;
+  /** The inverse of `token`. */
   id(token: string): number | undefined;
   /** What this tokenizer puts at the very start of a sequence: its beginning-of-sequence token, or nothing. */
   readonly prefix: readonly number[];

@@ -2,6 +2,7 @@ import { LoadError } from '../errors/index.ts';
 import { checkShape, floatFormat } from './quantization.ts';
 import type { WeightStore } from './store.ts';
 
+/** Floats that can be read. */
 export type FloatFormat = 'f32' | 'f16' | 'bf16';
 
 /**

@@ -18,14 +18,18 @@ export const dtypeBytes = {
   BOOL: 1,
 } as const;
 
+/** An element type of a safetensors file. */
 export type DType = keyof typeof dtypeBytes;
 
 /** Where one tensor lies. `[begin, end)` are byte offsets in the file itself, header included. */
 export interface TensorEntry {
+  /** Of its elements. */
   readonly dtype: DType;
   /** Row-major; `[]` is a scalar. */
   readonly shape: readonly number[];
+  /** The first byte. */
   readonly begin: number;
+  /** Behind the last byte. */
   readonly end: number;
 }
 

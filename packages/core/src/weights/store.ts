@@ -5,8 +5,11 @@ import type { DType, TensorEntry } from './safetensors.ts';
 
 /** One tensor of a model, wherever its shard is. */
 export interface StoredTensor {
+  /** As the file spells it. */
   readonly name: string;
+  /** Of its elements. */
   readonly dtype: DType;
+  /** Row-major; `[]` is a scalar. */
   readonly shape: readonly number[];
   /** The leading dimension; 1 for a scalar. */
   readonly rows: number;
@@ -20,7 +23,9 @@ export interface StoredTensor {
 
 /** The weights of one model folder: headers in memory, data on demand. */
 export interface WeightStore {
+  /** Of all tensors. */
   names(): IterableIterator<string>;
+  /** Whether there is such a tensor. */
   has(name: string): boolean;
   /** @throws {LoadError} `WEIGHTS_MISSING` when there is no such tensor. */
   entry(name: string): StoredTensor;

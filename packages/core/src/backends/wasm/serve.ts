@@ -6,7 +6,9 @@ import type { Envelope, Reply, Request, SerialisedError } from './protocol.ts';
 
 /** How a worker receives and sends messages; each runtime has its own. */
 export interface WorkerScope {
+  /** Who hears the messages of the thread that started this one. */
   onMessage(listener: (message: unknown) => void): void;
+  /** Answers it; `transfer` goes over and is gone here. */
   post(message: unknown, transfer: ArrayBuffer[]): void;
 }
 

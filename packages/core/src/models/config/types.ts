@@ -4,11 +4,17 @@ export type Activation = 'gelu' | 'quick_gelu' | 'gelu_tanh' | 'silu';
 
 /** A vision transformer with layer norms before its blocks: CLIP's, SigLIP's or InternViT. */
 export interface VisionConfig {
+  /** Whose it is. */
   readonly type: 'clip' | 'siglip' | 'intern_vit';
+  /** Of a token: the hidden size. */
   readonly width: number;
+  /** Width between the two layers of the MLP. */
   readonly mlp: number;
+  /** How many blocks. */
   readonly layers: number;
+  /** Of the attention; they divide `width`. */
   readonly heads: number;
+  /** Of the input. */
   readonly channels: number;
   /** The square input's side, in pixels; of one tile, where pictures are cut into tiles. */
   readonly imageSize: number;
@@ -16,7 +22,9 @@ export interface VisionConfig {
   readonly patch: number;
   /** G: patches along a side, `imageSize / patch`. */
   readonly grid: number;
+  /** Between the two layers of the MLP. */
   readonly act: Activation;
+  /** Of the layer norms. */
   readonly eps: number;
   /** Whether q, k and v have biases. */
   readonly qkvBias: boolean;
@@ -26,16 +34,25 @@ export interface VisionConfig {
 
 /** A LLaMA-style decoder. Qwen2 is one, with biases on q, k and v. */
 export interface TextConfig {
+  /** Whose it is. */
   readonly type: 'llama' | 'qwen2';
+  /** Of a token: the hidden size. */
   readonly width: number;
+  /** Width between the layers of the MLP. */
   readonly mlp: number;
+  /** How many blocks. */
   readonly layers: number;
+  /** Of the queries. */
   readonly heads: number;
   /** Divides `heads`; fewer than `heads` is grouped-query attention. */
   readonly kvHeads: number;
+  /** Of one head. */
   readonly headDim: number;
+  /** Tokens of the embedding table. */
   readonly vocab: number;
+  /** Of the RMS norms. */
   readonly eps: number;
+  /** The base of the rotary frequencies. */
   readonly ropeTheta: number;
   /** In tokens. */
   readonly context: number;
@@ -43,6 +60,7 @@ export interface TextConfig {
   readonly tied: boolean;
   /** Whether q, k and v have biases. */
   readonly attentionBias: boolean;
+  /** Id of the token that begins a sequence; `null` without one. */
   readonly bos: number | null;
   /** Every id that ends an answer; empty when the model declares none. */
   readonly eos: readonly number[];
@@ -71,6 +89,7 @@ export interface SpatialTransformerConfig {
   readonly mlp: number;
 }
 
+/** The Detail Feature Integrator (specification section 4). */
 export interface DetailConfig {
   /** Side of F_ms's kernel, in patches. */
   readonly kernel: number;
@@ -102,8 +121,10 @@ export interface DynamicTilingConfig {
   readonly thumbnail: boolean;
 }
 
+/** Of one weight. */
 export type QuantizationBits = 4 | 8;
 
+/** How the rows of one layer's matrix are stored. */
 export interface LayerQuantization {
   /** Elements along `in` that share a scale and a bias. */
   readonly group: 32 | 64 | 128;
@@ -116,7 +137,9 @@ export interface QuantizationConfig extends LayerQuantization {
   readonly layers: ReadonlyMap<string, LayerQuantization | false>;
 }
 
+/** What `config.json` says of a model, checked. */
 export interface ModelConfig {
+  /** As the file names it. */
   readonly architecture: 'LlavaSpForConditionalGeneration' | 'LlavaForConditionalGeneration';
   /** Id of the token that stands for the image. It is never embedded: it may lie past the vocabulary. */
   readonly imageToken: number;
@@ -131,8 +154,10 @@ export interface ModelConfig {
   /** 2: blocks of 2 x 2 patches become one token (pixel shuffle), and the projector begins with a LayerNorm. */
   readonly downsample: 1 | 2;
   readonly vision: VisionConfig;
+  /** The language model. */
   readonly text: TextConfig;
   /** `null` is plain LLaVA. */
   readonly spatial: SpatialConfig | null;
+  /** `null`: no layer is quantised. */
   readonly quantization: QuantizationConfig | null;
 }
