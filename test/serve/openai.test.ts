@@ -213,6 +213,110 @@ async function failure(fields: object): Promise<InstanceType<typeof OpenAI.APIEr
   return error;
 }
 
+describe('a format', () => {
+  const ask = async (
+    question: string,
+    format: OpenAI.ChatCompletionCreateParams['response_format'],
+  ): Promise<unknown> => {
+    const { choices } = await client.chat.completions.create({
+      model: MODEL,
+      messages: about(scene, question),
+      response_format: format,
+      max_tokens: 80,
+    });
+    expect(choices[0].finish_reason).toBe('stop');
+    return JSON.parse(choices[0].message.content ?? '');
+  };
+
+  test('json_schema: the answer is valid by it', async () => {
+    const schema = {
+      type: 'object',
+      properties: {
+        colour: { enum: ['red', 'green', 'blue'] },
+        box: { type: 'array', items: { type: 'number' }, minItems: 4, maxItems: 4 },
+      },
+      required: ['colour', 'box'],
+      additionalProperties: false,
+    };
+    const answer = await ask(WHERE, {
+      type: 'json_schema',
+      json_schema: { name: 'thing', strict: true, schema },
+    });
+    expect(answer).toEqual({
+      colour: expect.stringMatching(/^(red|green|blue)$/) as string,
+      box: expect.any(Array) as number[],
+    });
+    const { box } = answer as { box: unknown[] };
+    expect(box.map((value) => typeof value)).toEqual(['number', 'number', 'number', 'number']);
+  });
+
+  test('a stream is valid by its schema', async () => {
+    const schema = {
+      type: 'object',
+      properties: { there: { type: 'boolean' } },
+      required: ['there'],
+      additionalProperties: false,
+    };
+    const runner = client.chat.completions.stream({
+      model: MODEL,
+      messages: about(scene, 'Is there a red star?'),
+      response_format: { type: 'json_schema', json_schema: { name: 'there', strict: true, schema } },
+    });
+    expect(JSON.parse((await runner.finalContent()) ?? '')).toEqual({
+      there: expect.any(Boolean) as boolean,
+    });
+  });
+
+  test('json_object: the answer is an object', async () => {
+    // Greedy, the model would go on for ever; the length of the answer is no matter here.
+    const { choices } = await client.chat.completions.create({
+      model: MODEL,
+      messages: about(scene, WHERE),
+      response_format: { type: 'json_object' },
+      max_tokens: 30,
+    });
+    expect(choices[0].message.content).toMatch(/^\{/);
+  });
+
+  test.each([
+    [{ type: 'json_schema', json_schema: { name: 'x' } }, 'invalid_value'],
+    [{ type: 'json_schema', json_schema: { name: 'x', schema: { type: 'king' } } }, 'FORMAT_INVALID'],
+    [{ type: 'json_schema', json_schema: { name: 'x', schema: { not: {} } } }, 'FORMAT_INVALID'],
+    [
+      {
+        type: 'json_schema',
+        json_schema: {
+          name: 'x',
+          schema: { $defs: { a: { type: 'array', items: { $ref: '#/$defs/a' } } }, $ref: '#/$defs/a' },
+        },
+      },
+      'FORMAT_INVALID',
+    ],
+  ])('%j', async (format, code) => {
+    const error = await failure({ response_format: format });
+    expect(error).toMatchObject({ status: 400, code, param: 'response_format' });
+  });
+
+  test('probabilities of the tokens come as logprobs, whole and streamed', async () => {
+    const request = { model: MODEL, messages: about(scene, WHERE), logprobs: true };
+    const { choices } = await client.chat.completions.create(request);
+    const content = choices[0].logprobs?.content ?? [];
+    expect(
+      content
+        .map(({ token }) => token)
+        .join('')
+        .trim(),
+    ).toBe(choices[0].message.content);
+    for (const { logprob } of content) expect(logprob).toBeLessThanOrEqual(0);
+    expect(content.some(({ logprob }) => logprob < -0.001)).toBe(true);
+    const streamed: OpenAI.ChatCompletionTokenLogprob[] = [];
+    for await (const chunk of await client.chat.completions.create({ ...request, stream: true })) {
+      streamed.push(...(chunk.choices[0].logprobs?.content ?? []));
+    }
+    expect(streamed).toEqual(content);
+  });
+});
+
 describe('what is refused', () => {
   test.each([
     ['tools', { tools: [{ type: 'function', function: { name: 'f' } }] }],

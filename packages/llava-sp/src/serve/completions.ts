@@ -28,7 +28,7 @@ async function sendWhole(response: ServerResponse, head: Head, answer: Answer): 
   sendJson(response, 200, {
     ...head,
     object: 'chat.completion',
-    choices: [{ index: 0, message, logprobs: null, finish_reason: reasonOf(answer) }],
+    choices: [{ index: 0, message, logprobs: logprobsOf(answer), finish_reason: reasonOf(answer) }],
     usage: usageOf(answer.usage),
   });
 }
@@ -40,12 +40,15 @@ async function sendStream(
   answer: Answer,
 ): Promise<void> {
   const usage = includeUsage ? { usage: null } : {};
+  let told = 0;
   const send = (delta: object, reason: string | null): void => {
     if (!response.headersSent) {
       response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
       send({ role: 'assistant', content: '' }, null);
     }
-    const choices = [{ index: 0, delta, logprobs: null, finish_reason: reason }];
+    const logprobs = 'role' in delta ? null : logprobsOf(answer, told);
+    told += logprobs?.content.length ?? 0;
+    const choices = [{ index: 0, delta, logprobs, finish_reason: reason }];
     event(response, { ...head, object: 'chat.completion.chunk', choices, ...usage });
   };
   try {
@@ -71,6 +74,21 @@ function event(response: ServerResponse, data: object): void {
 function reasonOf({ finishReason }: Answer): 'stop' | 'length' {
   if (finishReason === 'cancelled') throw new ApiError(503, 'cancelled', 'The answer was cancelled.');
   return finishReason === 'length' ? 'length' : 'stop';
+}
+
+/** Of no probability at all, as OpenAI writes it: JSON has no infinity. */
+const NEVER = -9999;
+
+/** Of the tokens from `from` on; `null` where none are to be told. */
+function logprobsOf({ tokens }: Answer, from = 0) {
+  if (tokens.length <= from) return null;
+  const content = tokens.slice(from).map(({ text, probability }) => ({
+    token: text,
+    logprob: probability > 0 ? Math.log(probability) : NEVER,
+    bytes: [...Buffer.from(text)],
+    top_logprobs: [],
+  }));
+  return { content, refusal: null };
 }
 
 function usageOf({ promptTokens, completionTokens, cachedTokens }: Usage): object {

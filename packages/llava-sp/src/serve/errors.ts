@@ -62,8 +62,8 @@ export function unsupported(param: string, message: string): ApiError {
 
 /** What clients look for by this name when a conversation is too long. */
 const TOO_LONG = new Set(['PROMPT_TOO_LONG', 'CONTEXT_FULL']);
-/** Load errors that a request is to blame for. A template that fails was given turns that it does not take. */
-const OF_REQUEST = new Set(['IMAGE_DECODE_FAILED', 'FILE_UNREADABLE', 'TOKENIZER_INVALID']);
+/** Load errors that a request is to blame for. */
+const OF_REQUEST = new Set(['IMAGE_DECODE_FAILED', 'FILE_UNREADABLE']);
 
 /** What went wrong, in OpenAI's words. What is nobody's business outside (stacks, paths) stays inside. */
 export function toApiError(error: unknown): ApiError {
@@ -73,9 +73,14 @@ export function toApiError(error: unknown): ApiError {
   }
   const code = TOO_LONG.has(error.code) ? 'context_length_exceeded' : error.code;
   return new ApiError(statusOf(error), code, `${error.message} ${error.fix}`, {
-    param: error.code.startsWith('IMAGE_') || TOO_LONG.has(error.code) ? 'messages' : null,
+    param: paramOf(error.code),
     cause: error,
   });
+}
+
+function paramOf(code: string): string | null {
+  if (code === 'FORMAT_INVALID') return 'response_format';
+  return code.startsWith('IMAGE_') || TOO_LONG.has(code) ? 'messages' : null;
 }
 
 function statusOf(error: LlavaSpError): number {

@@ -2,6 +2,7 @@
 import type { AskOptions } from '@llava-sp/node';
 import { isGiven, isObject, parseMessages, type Conversation } from './conversation.ts';
 import { invalid, unsupported } from './errors.ts';
+import { formatOf } from './format.ts';
 
 export interface CompletionRequest extends Conversation {
   readonly model: string;
@@ -21,7 +22,6 @@ const REFUSED: Readonly<Record<string, (value: unknown) => boolean>> = {
   tool_choice: (value) => value === 'none' || value === 'auto',
   function_call: (value) => value === 'none' || value === 'auto',
   n: (value) => value === 1,
-  logprobs: (value) => value === false,
   top_logprobs: (value) => value === 0,
   logit_bias: (value) => isObject(value) && Object.keys(value).length === 0,
   presence_penalty: (value) => value === 0,
@@ -54,7 +54,8 @@ export function parseRequest(body: unknown): CompletionRequest {
     topP: number(body, 'top_p', 0, 1) || undefined,
     seed: integer(body, 'seed', 0),
     stop: stopsOf(body.stop),
-    ...formatOf(body.response_format),
+    format: formatOf(body.response_format),
+    probabilities: flag(body.logprobs, 'logprobs'),
   };
   return { model, stream, includeUsage, options, ...parseMessages(body.messages) };
 }
@@ -98,11 +99,4 @@ function stopsOf(stop: unknown): string[] {
     throw invalid('stop', 'stop must be a string, or a list of at most four.');
   }
   return stops;
-}
-
-function formatOf(format: unknown): Pick<AskOptions, never> {
-  if (format === undefined || format === null) return {};
-  if (!isObject(format)) throw invalid('response_format', 'response_format must be an object.');
-  if (format.type === 'text') return {};
-  throw unsupported('response_format', 'response_format is not supported with this type.');
 }
