@@ -1,8 +1,12 @@
-/** Published checkpoints to on-device folders, in Node. */
+/**
+ * Published checkpoints to on-device folders, in Node.
+ *
+ * @module @llava-sp/convert
+ */
 export { convert, type ConvertOptions } from './convert.ts';
 export type { ConvertProgress } from './folder.ts';
 export { defaultQuantisation, type PartFormat, type Quantisation } from './write/layout.ts';
-export type { ConversionReport, PartReport } from './write/report.ts';
+export type { ConversionReport, PartReport, ShardReport } from './write/report.ts';
 export { parts, type Part } from './contract.ts';
 export {
   inspect,

@@ -1,4 +1,8 @@
-/** The files of a model folder as a converter reads and writes them: no device, no pipeline. */
+/**
+ * The files of a model folder as a converter reads and writes them: no device, no pipeline.
+ *
+ * @module @llava-sp/core/formats
+ */
 export { dtypeBytes, readHeader, type DType, type TensorEntry } from './weights/safetensors.ts';
 export { openWeights, parseIndex, type StoredTensor, type WeightStore } from './weights/store.ts';
 export { toFloat32, type FloatFormat } from './weights/floats.ts';

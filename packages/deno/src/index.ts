@@ -1,4 +1,8 @@
-/** LLaVA-SP in Deno. */
+/**
+ * LLaVA-SP in Deno.
+ *
+ * @module @llava-sp/deno
+ */
 import {
   createCache,
   doctor as examine,

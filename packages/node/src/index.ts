@@ -1,4 +1,8 @@
-/** LLaVA-SP in Node. */
+/**
+ * LLaVA-SP in Node.
+ *
+ * @module @llava-sp/node
+ */
 import {
   createCache,
   doctor as examine,

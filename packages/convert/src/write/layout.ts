@@ -9,6 +9,18 @@ const formats: readonly PartFormat[] = ['q4', 'q8', 'f16'];
 
 /** How the matrices of each part are stored. */
 export interface Quantisation extends Readonly<Record<Part, PartFormat>> {
+  /** The vision tower. */
+  readonly vision: PartFormat;
+  /** The projectors of patches and spatial tokens. */
+  readonly projector: PartFormat;
+  /** The Spatial Feature Extractor. */
+  readonly sfe: PartFormat;
+  /** The Detail Feature Integrator. */
+  readonly detail: PartFormat;
+  /** The language model's layers. */
+  readonly llm: PartFormat;
+  /** `embed_tokens` and `lm_head`. */
+  readonly embeddings: PartFormat;
   /** Elements of a row that share a scale and a bias; rows that it does not divide take 32, or stay f16. */
   readonly group: 32 | 64 | 128;
   /** Ranges tried for each group, 0 to 6; 0 is plain min/max. More is slower and a little nearer to the weights. */

@@ -16,6 +16,16 @@ export interface PartReport {
   readonly error: number;
 }
 
+/** A file of weights that a conversion wrote. */
+export interface ShardReport {
+  /** Its name. */
+  readonly file: string;
+  /** In bytes. */
+  readonly size: number;
+  /** In hexadecimal. */
+  readonly sha256: string;
+}
+
 /** What a conversion made. */
 export interface ConversionReport {
   /** The on-device folder. */
@@ -32,8 +42,8 @@ export interface ConversionReport {
   readonly odd: readonly string[];
   /** Published tensors that nothing needs. */
   readonly leftover: readonly string[];
-  /** The safetensors files: their sizes in bytes, and hashes in hexadecimal. */
-  readonly shards: readonly { readonly file: string; readonly size: number; readonly sha256: string }[];
+  /** The safetensors files. */
+  readonly shards: readonly ShardReport[];
   /** Published bytes read, those of an earlier run included. */
   readonly inputBytes: number;
   /** Of this run. */

@@ -7,6 +7,7 @@ export interface Explanation {
   readonly tiles: readonly TileExplanation[];
 }
 
+/** Of one input of the vision tower. */
 export interface TileExplanation {
   /** The part of the picture on this tile, in source pixels, clipped. */
   readonly box: Box;
@@ -14,6 +15,7 @@ export interface TileExplanation {
   readonly attention: Float32Array | null;
   /** Positions of F_ms, `positionSide` squared; 0 without a DFI. */
   readonly positions: number;
+  /** Positions along a side. */
   readonly positionSide: number;
   /** What each position sees, row by row: its convolution's window in source pixels, clipped. */
   readonly positionBoxes: readonly Box[];
@@ -21,6 +23,7 @@ export interface TileExplanation {
   readonly tokens: readonly SpatialToken[];
 }
 
+/** What one spatial token is made of. */
 export interface SpatialToken {
   /** Side of its map, in patches. */
   readonly kernel: number;

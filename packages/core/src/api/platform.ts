@@ -5,5 +5,6 @@ import type { RawImage } from '../host.ts';
  * host's `readPixels` reads them.
  */
 export interface PlatformImages {
+  /** Pixels that the caller holds already. */
   readonly raw: RawImage;
 }

@@ -43,8 +43,10 @@ export interface DoctorReport {
         /** Every kernel in every form that the adapter can run. */
         readonly rows: readonly DoctorRow[];
       }
-    /** Why there is none. */
-    | { readonly unavailable: string };
+    | {
+        /** Why there is none. */
+        readonly unavailable: string;
+      };
   /** The builds of the WASM kernels. */
   readonly wasm: readonly DoctorRow[];
   /** What the device `auto` is here, and why. */

@@ -62,7 +62,7 @@ function pathOf(file: File): string {
   return path || file.name;
 }
 
-/** @param name for messages. */
+/** A Blob as bytes of a file. @param name for messages. */
 export function sourceOf(blob: Blob, name: string): ByteSource {
   return {
     size: blob.size,

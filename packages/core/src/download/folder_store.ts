@@ -9,14 +9,33 @@ export interface DiskFile extends WritableFile {
   sync(): Promise<void>;
 }
 
+/** Nothing of that name, no room, or what to do about it. */
+export type DiskProblem =
+  | 'missing'
+  | 'full'
+  | {
+      /** One sentence, for people. */
+      readonly fix: string;
+    };
+
+/** What lies in a folder. */
+export interface DiskEntry {
+  /** Without the folder. */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  /** And not a file. */
+  readonly isFolder: boolean;
+}
+
 /** As much of a file system as a store needs. Paths have `/`; errors come as the platform throws them. */
 export interface Disk {
   /** The folder for all models. It need not be there yet. @throws {LoadError} where it can't be told. */
   root(): string;
-  /** Of an error: nothing of that name, no room, or what to do about it. */
-  explain(error: unknown): 'missing' | 'full' | { readonly fix: string };
-  /** What lies in a folder; sizes in bytes. */
-  list(path: string): Promise<readonly { name: string; size: number; isFolder: boolean }[]>;
+  /** Of an error: what it means. */
+  explain(error: unknown): DiskProblem;
+  /** Files and folders in a folder. */
+  list(path: string): Promise<readonly DiskEntry[]>;
   /** With the folders above. */
   makeFolder(path: string): Promise<void>;
   /** Opens a file for reading. */
@@ -179,12 +198,8 @@ async function textOf(disk: Disk, path: string): Promise<string | null> {
   }
 }
 
-/** @param what as `written`. */
-export function cacheError(
-  what: string,
-  reason: 'missing' | 'full' | { readonly fix: string },
-  cause: unknown,
-): LoadError {
+/** The error of a store that could not do something: `CACHE_FULL` or `CACHE_UNAVAILABLE`. @param what as `written`. */
+export function cacheError(what: string, reason: DiskProblem, cause: unknown): LoadError {
   if (reason === 'full') {
     return new LoadError({
       code: 'CACHE_FULL',

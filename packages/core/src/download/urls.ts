@@ -77,6 +77,7 @@ export function inlineBytes({ href }: URL): Uint8Array<ArrayBuffer> | null {
   return data ? fromBase64(decodeURIComponent(data[1])) : null;
 }
 
+/** The bytes that a base64 text stands for. */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);

@@ -3,7 +3,18 @@ import { ArgumentError } from '../errors/index.ts';
 import { tokenizerError } from './tokenizer.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-export type ContentPart = { readonly type: 'text'; readonly text: string } | { readonly type: 'image' };
+/** A text, or the place of the picture. */
+export type ContentPart =
+  | {
+      /** Of a text. */
+      readonly type: 'text';
+      /** As a user or the model says it. */
+      readonly text: string;
+    }
+  | {
+      /** Of the picture: it stands here. */
+      readonly type: 'image';
+    };
 
 /** One turn. Exactly one part of the whole conversation is the image. */
 export interface ChatMessage {

@@ -76,7 +76,7 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, file = 'safeten
 /**
  * Reads the header alone, by range: one read for most files, two when the header is past 64 kB.
  *
- * @throws {LoadError} see {@link parseHeader}.
+ * @throws {LoadError} see `parseHeader`.
  */
 export async function readHeader(
   source: ByteSource,

@@ -153,6 +153,7 @@ export interface ModelConfig {
   readonly projectorAct: Activation;
   /** 2: blocks of 2 x 2 patches become one token (pixel shuffle), and the projector begins with a LayerNorm. */
   readonly downsample: 1 | 2;
+  /** The vision tower. */
   readonly vision: VisionConfig;
   /** The language model. */
   readonly text: TextConfig;

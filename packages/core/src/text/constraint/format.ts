@@ -3,4 +3,15 @@
  * it is one. An answer that `maxTokens` or a stop string cuts short may be only the beginning of such a text.
  */
 export type Format =
-  { readonly regex: string } | { readonly jsonSchema: object } | { readonly choices: readonly string[] };
+  | {
+      /** That the whole answer matches; written as in JavaScript, between no slashes. */
+      readonly regex: string;
+    }
+  | {
+      /** That the answer, which is JSON, is valid by. */
+      readonly jsonSchema: object;
+    }
+  | {
+      /** Of which the answer is one. */
+      readonly choices: readonly string[];
+    };
