@@ -1,13 +1,26 @@
-/** The public surface of `@llava-sp/core`: for adapters, and for people who write one. */
+/**
+ * The public surface of `@llava-sp/core`: for adapters, and for people who write one.
+ *
+ * @module @llava-sp/core
+ */
 export { loadModel } from './api/load.ts';
 export { doctorRemote, loadRemote, type PageSide } from './api/remote/client.ts';
 export { serveModel } from './api/remote/server.ts';
 export { doctor } from './api/doctor.ts';
 export type { DoctorOptions, DoctorReport, DoctorRow } from './doctor/report.ts';
 export { Model } from './api/model.ts';
-export type { AnswerState, AskedPicture, Looked, ModelInfo, Timings, Usage } from './api/engine.ts';
+export type {
+  AnswerState,
+  AskedPicture,
+  Looked,
+  LookTimings,
+  ModelInfo,
+  Timings,
+  Usage,
+} from './api/engine.ts';
 export { Scene } from './api/scene.ts';
 export { Answer } from './api/answer.ts';
+export type { Chat, ChatOptions, ChatTurn } from './api/chat.ts';
 export type { Explanation, SpatialToken, TileExplanation } from './api/explain.ts';
 export type { ImageInput } from './api/image.ts';
 export * from './api/platform.ts';
@@ -41,7 +54,14 @@ export {
 export type { DownloadOptions } from './download/options.ts';
 export { createCache, type CachedModel, type ModelCache } from './download/cache.ts';
 export { sourceOf as blobSource } from './download/blobs.ts';
-export { cacheError, folderStore, type Disk, type DiskFile } from './download/folder_store.ts';
+export {
+  cacheError,
+  folderStore,
+  type Disk,
+  type DiskEntry,
+  type DiskFile,
+  type DiskProblem,
+} from './download/folder_store.ts';
 export { growing, type WritableFile } from './download/growing.ts';
 export { createImageDecoder, type ImageDecoder, type LoadWasm } from './image/decode.ts';
 export { checkImageBytes, collectImage, fetchImage, imageFileError } from './image/read.ts';

@@ -103,12 +103,22 @@ export interface Answered {
 /** Names a scene that an engine keeps. */
 export type SceneId = number;
 
+/** Milliseconds of looking at a picture. */
+export interface LookTimings {
+  /** Decoding and resizing it. */
+  readonly preprocess: number;
+  /** Vision tower, spatial features and projectors. */
+  readonly vision: number;
+  /** Its prefix in the language model. */
+  readonly prefix: number;
+}
+
 /** A picture that an engine keeps. */
 export interface Looked extends AskedPicture {
   /** By which questions name it. */
   readonly id: SceneId;
   /** Milliseconds. */
-  readonly timings: { readonly preprocess: number; readonly vision: number; readonly prefix: number };
+  readonly timings: LookTimings;
   /** Where the model looks on it. */
   readonly explanation: Explanation;
 }
