@@ -22,4 +22,4 @@ export {
 } from '@llava-sp/core';
 export type * from '@llava-sp/core';
 export type { BrowserImages } from './images.ts';
-export type { BrowserLoadOptions, Thread } from './start.ts';
+export type { BrowserDoctorOptions, BrowserLoadOptions, Thread, ThreadOptions } from './start.ts';

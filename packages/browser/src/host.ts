@@ -12,17 +12,27 @@ import { memoryStore } from './memory_store.ts';
 import { createStore } from './opfs.ts';
 import type { AssetName, Platform } from './platform.ts';
 import { databaseSettings } from './settings.ts';
-import { baseAddress, hasWorkers, openWorker, threadInPlace } from './workers.ts';
+import { hasWorkers, openWorker, threadInPlace } from './workers.ts';
 
 /** Core's, with what every browser's has. */
 export type BrowserHost = Host & Required<Pick<Host, 'store' | 'readPixels'>>;
 
-/**
- * A browser as core sees it.
- *
- * @param base what relative addresses are relative to.
- */
-export function createHost(platform: Platform, base: () => string = baseAddress): BrowserHost {
+/** What differs between the threads in which a host is made. */
+export interface HostOptions {
+  /** What relative addresses are relative to. */
+  readonly base: string;
+  /** Where gpu.js is, for the device `webgl`. */
+  readonly gpuJs?: string;
+  /** Where the host is, and why: told with a model's other choices. */
+  readonly thread?: 'worker' | 'page';
+  readonly threadReason?: string;
+}
+
+/** A browser as core sees it. */
+export function createHost(
+  platform: Platform,
+  { base, gpuJs, thread = 'page', threadReason }: HostOptions,
+): BrowserHost {
   const decode = createImageDecoder(async (specifier) => {
     checkPolicy();
     return WebAssembly.compile(await platform.readAsset(assetOf(specifier)));
@@ -32,11 +42,11 @@ export function createHost(platform: Platform, base: () => string = baseAddress)
     hardwareConcurrency: navigator.hardwareConcurrency,
     sharedMemory: globalThis.crossOriginIsolated && hasWorkers(),
     openModel: async (source, signal) =>
-      openRemote(host, isRemote(source) ? source : new URL(source, base()), { signal }),
+      openRemote(host, isRemote(source) ? source : new URL(source, base), { signal }),
     readImage: async (source, signal) =>
       source instanceof Blob
         ? new Uint8Array(await source.arrayBuffer())
-        : fetchImage(new URL(source, base()).href, signal),
+        : fetchImage(new URL(source, base).href, signal),
     readPixels,
     decodeImage: (bytes, signal) => decode(bytes, { signal }),
     async readKernels(file) {
@@ -44,9 +54,15 @@ export function createHost(platform: Platform, base: () => string = baseAddress)
       return platform.readAsset(file as AssetName);
     },
     spawnWorker(): WorkerPort {
-      return hasWorkers() ? openWorker(platform, { role: 'thread', base: base() }) : threadInPlace();
+      return hasWorkers() ? openWorker(platform, { role: 'thread', base }) : threadInPlace();
     },
     openGpu,
+    // By its address at run time: bundlers need not have it.
+    openGpuJs:
+      gpuJs === undefined
+        ? undefined
+        : (): Promise<unknown> => import(/* webpackIgnore: true */ /* @vite-ignore */ gpuJs),
+    choices: threadReason === undefined ? [] : [{ what: 'thread', chosen: thread, reason: threadReason }],
     settings: databaseSettings,
     store: createStore(platform),
     spareStore: memoryStore,

@@ -15,6 +15,7 @@ export interface BrowserImages {
 
 declare module '@llava-sp/core' {
   interface PlatformImages {
+    /** What a browser shows. */
     readonly browser: BrowserImages[keyof BrowserImages];
     /** A canvas's pixels. */
     readonly imageData: ImageData;

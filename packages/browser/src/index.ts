@@ -1,7 +1,10 @@
-/** LLaVA-SP in browsers. */
+/**
+ * LLaVA-SP in browsers.
+ *
+ * @module @llava-sp/browser
+ */
 import {
   createCache,
-  type DoctorOptions,
   type DoctorReport,
   type Model,
   type ModelCache,
@@ -10,7 +13,8 @@ import {
 import { readAsset } from './assets.ts';
 import { createHost, type BrowserHost } from './host.ts';
 import type { Platform } from './platform.ts';
-import { startDoctor, startModel, type BrowserLoadOptions } from './start.ts';
+import { startDoctor, startModel, type BrowserDoctorOptions, type BrowserLoadOptions } from './start.ts';
+import { baseAddress } from './workers.ts';
 
 export * from './exports.ts';
 
@@ -21,7 +25,7 @@ const platform: Platform = {
 };
 
 /** A browser as core sees it, in the thread at hand. */
-export const browserHost: BrowserHost = createHost(platform);
+export const browserHost: BrowserHost = createHost(platform, { base: baseAddress() });
 
 /**
  * Loads a model and makes it ready to answer: from an address (relative to the page, or http(s)), a hub
@@ -33,7 +37,7 @@ export const browserHost: BrowserHost = createHost(platform);
  *   device that is not there, ArgumentError for a wrong option, AbortedError when `signal` is aborted.
  */
 export function load(source: ModelSource, options: BrowserLoadOptions = {}): Promise<Model> {
-  return startModel(platform, browserHost, source, options);
+  return startModel(platform, source, options);
 }
 
 /**
@@ -42,8 +46,8 @@ export function load(source: ModelSource, options: BrowserLoadOptions = {}): Pro
  *
  * @throws AbortedError when `signal` is aborted; all else is in the report.
  */
-export function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
-  return startDoctor(platform, browserHost, options);
+export function doctor(options: BrowserDoctorOptions = {}): Promise<DoctorReport> {
+  return startDoctor(platform, options);
 }
 
 /** The models that pages of this origin have downloaded. */

@@ -2,11 +2,12 @@
  * The whole package as one module, for pages without a bundler, extensions and service workers: it is its own worker, and holds
  * the kernels and the decoders of JPEG, PNG and WebP. AVIF's decoder lies beside it. Its declarations are those of `index.ts`.
  */
-import { createCache, type DoctorOptions, type Model, type ModelSource } from '@llava-sp/core';
+import { createCache, type Model, type ModelSource } from '@llava-sp/core';
 import { readEmbedded } from './embedded.ts';
 import { createHost } from './host.ts';
 import { bytesAt, type Platform } from './platform.ts';
-import { startDoctor, startModel, type BrowserLoadOptions } from './start.ts';
+import { startDoctor, startModel, type BrowserDoctorOptions, type BrowserLoadOptions } from './start.ts';
+import { baseAddress } from './workers.ts';
 import { serveWorker } from './worker.ts';
 
 export * from './exports.ts';
@@ -22,14 +23,14 @@ const platform: Platform = {
 
 if (typeof DedicatedWorkerGlobalScope === 'function' && self.name === WORKER) serveWorker(platform);
 
-export const browserHost = createHost(platform);
+export const browserHost = createHost(platform, { base: baseAddress() });
 
 export function load(source: ModelSource, options: BrowserLoadOptions = {}): Promise<Model> {
-  return startModel(platform, browserHost, source, options);
+  return startModel(platform, source, options);
 }
 
-export function doctor(options: DoctorOptions = {}): ReturnType<typeof startDoctor> {
-  return startDoctor(platform, browserHost, options);
+export function doctor(options: BrowserDoctorOptions = {}): ReturnType<typeof startDoctor> {
+  return startDoctor(platform, options);
 }
 
 export const cache = createCache(browserHost.store);

@@ -1,21 +1,26 @@
 /** `load` and `doctor`, in the thread that was asked for. */
 import {
+  ArgumentError,
+  doctorRemote,
   isRemote,
+  loadRemote,
   type DoctorOptions,
   type DoctorReport,
-  type Host,
   type LoadOptions,
   type Model,
   type ModelSource,
 } from '@llava-sp/core';
+import { createHost } from './host.ts';
+import { readPixels } from './images.ts';
+import { persist } from './origin.ts';
 import type { Platform } from './platform.ts';
-import { baseAddress } from './workers.ts';
+import { baseAddress, hasWorkers, openWorker } from './workers.ts';
 
 /** Where a model's work is done. */
 export type Thread = 'worker' | 'page';
 
-/** How a model is loaded in a browser; all optional. */
-export interface BrowserLoadOptions extends LoadOptions {
+/** What only browsers know. */
+export interface ThreadOptions {
   /**
    * `worker` (the default): in a worker of its own, so that the page never waits. `page`: in the thread that calls. Where there
    * are no workers (service workers), and with a `gpu` of the caller's, which can't leave its thread, it is `page`;
@@ -24,27 +29,86 @@ export interface BrowserLoadOptions extends LoadOptions {
   thread?: Thread;
 }
 
+export interface BrowserLoadOptions extends LoadOptions, ThreadOptions {
+  /**
+   * For the device `webgl`: the address of gpu.js's script, `gpu-browser.min.js` of its package, which is imported where the
+   * model runs. Without it that device can't be had.
+   */
+  gpuJs?: string | URL;
+}
+
+export interface BrowserDoctorOptions extends DoctorOptions, ThreadOptions {}
+
+/** Where the work is done, and why. */
+interface Choice {
+  readonly thread: Thread;
+  readonly reason: string;
+}
+
 export async function startModel(
-  _platform: Platform,
-  host: Host,
+  platform: Platform,
   source: ModelSource,
   options: BrowserLoadOptions,
 ): Promise<Model> {
-  const { loadModel } = await import('./in_page.ts');
-  return loadModel(host, absolute(source), options);
+  const choice = choose(options);
+  const { thread: _, gpuJs, ...plain } = options;
+  const base = baseAddress();
+  const task = {
+    base,
+    gpuJs: gpuJs === undefined ? undefined : new URL(gpuJs, base).href,
+    threadReason: choice.reason,
+  };
+  if (choice.thread === 'page') {
+    const { loadModel } = await import('./in_page.ts');
+    return loadModel(createHost(platform, { ...task, thread: 'page' }), absolute(source, base), plain);
+  }
+  const worker = openWorker(platform, { role: 'model', ...task });
+  return loadRemote(worker, absolute(source, base), persisting(plain), { readPixels, base });
 }
 
-export async function startDoctor(
-  _platform: Platform,
-  host: Host,
-  options: DoctorOptions,
-): Promise<DoctorReport> {
+export async function startDoctor(platform: Platform, options: BrowserDoctorOptions): Promise<DoctorReport> {
+  const { thread, reason: threadReason } = choose(options);
+  const { thread: _, ...plain } = options;
+  const task = { base: baseAddress(), threadReason };
+  if (thread === 'worker') return doctorRemote(openWorker(platform, { role: 'model', ...task }), plain);
   const { doctor } = await import('./in_page.ts');
-  return doctor(host, options);
+  return doctor(createHost(platform, { ...task, thread }), plain);
+}
+
+/** @throws {ArgumentError} `OPTION_INVALID`. */
+function choose({ thread = 'worker', gpu }: ThreadOptions & { gpu?: GPUDevice }): Choice {
+  if (thread !== 'worker' && thread !== 'page') {
+    throw new ArgumentError({
+      code: 'OPTION_INVALID',
+      message: `thread is ${JSON.stringify(thread)}; it must be worker or page.`,
+      fix: 'Correct thread, or leave it out for a worker.',
+    });
+  }
+  if (thread === 'page') return { thread, reason: 'asked for' };
+  if (gpu) return { thread: 'page', reason: "the caller's GPUDevice can't leave its thread" };
+  if (!hasWorkers()) return { thread: 'page', reason: 'there are no workers here' };
+  return { thread, reason: 'the page does not wait for it' };
 }
 
 /** What is relative is relative to the page: a worker's own address is another. */
-function absolute(source: ModelSource): ModelSource {
+function absolute(source: ModelSource, base: string): ModelSource {
   const isPath = typeof source === 'string' && source !== '' && !isRemote(source);
-  return isPath ? new URL(source, baseAddress()) : source;
+  return isPath && URL.canParse(source, base) ? new URL(source, base) : source;
+}
+
+/** Workers can't ask the browser to keep what is downloaded: the page does it, once a download begins. */
+function persisting(options: LoadOptions): LoadOptions {
+  const { onProgress } = options;
+  if (onProgress !== undefined && typeof onProgress !== 'function') return options;
+  let asked = false;
+  return {
+    ...options,
+    onProgress(progress) {
+      if (progress.phase === 'download' && !asked) {
+        asked = true;
+        void persist().catch(() => false);
+      }
+      onProgress?.(progress);
+    },
+  };
 }

@@ -3,20 +3,20 @@ import { DeviceError, type WorkerPort } from '@llava-sp/core';
 import { serve } from '@llava-sp/core/worker';
 import type { Platform } from './platform.ts';
 
-/** `model`: a model with all it does; `thread`: one of the WASM backend; `store`: writes files of OPFS. */
+/** What a worker is told first. */
 export interface Task {
+  /** `model`: a model with all it does; `thread`: one of the WASM backend; `store`: writes files of OPFS. */
   readonly role: 'model' | 'thread' | 'store';
-  /** What relative addresses are relative to: those of the page, in which they were written. */
+  /** What relative addresses are relative to: the page, in which they were written. */
   readonly base: string;
+  /** Where gpu.js is. */
+  readonly gpuJs?: string;
+  /** Of a model: why it is in a worker. */
+  readonly threadReason?: string;
 }
 
 /** A worker's own first message: it runs. */
 export const READY = 'llava-sp ready';
-
-export interface OpenWorker extends WorkerPort {
-  /** Resolves once its code runs; rejects with a DeviceError `WORKER_FAILED` where that can't be. */
-  readonly ready: Promise<void>;
-}
 
 /** Service workers have none. */
 export function hasWorkers(): boolean {
@@ -28,7 +28,8 @@ export function baseAddress(): string {
   return typeof document === 'undefined' ? location.href : document.baseURI;
 }
 
-export function openWorker(platform: Pick<Platform, 'startWorker'>, task: Task): OpenWorker {
+/** Errors of a worker that can't start are a DeviceError `WORKER_FAILED`; `onError` hears of it, or it is thrown. */
+export function openWorker(platform: Pick<Platform, 'startWorker'>, task: Task): WorkerPort {
   let worker: Worker;
   try {
     worker = platform.startWorker();
@@ -36,30 +37,21 @@ export function openWorker(platform: Pick<Platform, 'startWorker'>, task: Task):
     throw notStarted(cause);
   }
   let running = false;
-  const ready = new Promise<void>((resolve, reject) => {
-    worker.addEventListener('message', ({ data }: MessageEvent<unknown>) => {
-      if (data !== READY) return;
-      running = true;
-      resolve();
-    });
-    worker.addEventListener('error', ({ error, message }: ErrorEvent) => {
-      if (!running) reject(notStarted(error ?? new Error(message || 'the worker file was not loaded')));
-    });
-  });
-  // Not everybody waits for it.
-  ready.catch(() => undefined);
   worker.postMessage(task);
   return {
-    ready,
     post: (message, transfer = []) => worker.postMessage(message, transfer),
     onMessage: (listener) =>
       worker.addEventListener('message', ({ data }: MessageEvent<unknown>) => {
-        if (data !== READY) listener(data);
+        if (data === READY) running = true;
+        else listener(data);
       }),
     onError(listener) {
-      worker.addEventListener('error', ({ error, message }: ErrorEvent) =>
-        listener(running ? (error ?? new Error(message)) : notStarted(error ?? new Error(message))),
-      );
+      worker.addEventListener('error', (event: ErrorEvent) => {
+        // What is reported here is no error of the page.
+        event.preventDefault();
+        const cause: unknown = event.error ?? new Error(event.message || 'its file was not loaded');
+        listener(running ? cause : notStarted(cause));
+      });
       worker.addEventListener('messageerror', () => listener(new Error('a message could not be read')));
     },
     terminate: async () => worker.terminate(),

@@ -158,6 +158,8 @@ export interface Host {
   readonly store?: ModelStore;
   /** Where a model goes that does not fit into the store, or has none because it can't be used: it ends with the model. */
   readonly spareStore?: () => ModelStore;
+  /** What the host itself chose, and why: `model.info.choices` ends with it. */
+  readonly choices?: readonly { readonly what: string; readonly chosen: string; readonly reason: string }[];
   /** In the place of the global one, where that is not to be relied on. */
   readonly fetch?: typeof fetch;
   /** What the user's environment says, where a runtime has one and may read it. */

@@ -101,7 +101,8 @@ export async function loadEngine(
   };
   return new LocalEngine(host, runtime, () => {
     if (!current) throw new Error('a model has a device');
-    const { report: backend, choices, weights } = current;
+    const { report: backend, weights } = current;
+    const choices = [...current.choices, ...(host.choices ?? [])];
     return { ...facts, weights, backend, choices, warnings: warnings.all };
   });
 }
