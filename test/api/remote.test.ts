@@ -42,7 +42,7 @@ const engines: [string, (options?: LoadOptions) => Promise<Model>][] = [
   ['behind a worker', (options = {}) => loadInWorker(path, { threads: 1, ...options })],
 ];
 
-describe.each(engines)('a model %s', (where, open) => {
+describe.each(engines)('a model %s', (_where, open) => {
   let model: Model;
   beforeAll(async () => {
     model = await open();

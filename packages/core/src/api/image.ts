@@ -57,10 +57,10 @@ export function takeImage(
   if (typeof known === 'object' && known !== null) {
     const reading = readPixels?.(known, signal);
     if (reading) return reading.then(ofPlatform);
-    if ('data' in known) {
-      const raw = image;
-      checkRaw(raw);
-      return { kind: 'raw', image: { data: copyOf(raw.data), width: raw.width, height: raw.height } };
+    if (isRaw(known)) {
+      const { data, width, height } = known;
+      checkRaw(known);
+      return { kind: 'raw', image: { data: copyOf(data), width, height } };
     }
   }
   throw new ArgumentError({
@@ -68,6 +68,11 @@ export function takeImage(
     message: `The image is ${typeof image}, which is nothing to look at.`,
     fix: 'Pass a path, URL, bytes, Blob, or { data, width, height }.',
   });
+}
+
+/** What it is of is checked later. */
+function isRaw(image: object): image is RawImage {
+  return 'data' in image;
 }
 
 function ofPlatform(read: RawImage | Uint8Array): TakenImage {

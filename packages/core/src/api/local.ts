@@ -11,6 +11,7 @@ import type {
   AnswerState,
   Engine,
   Looked,
+  LookRequest,
   ModelInfo,
   SceneId,
 } from './engine.ts';
@@ -51,11 +52,12 @@ export class LocalEngine implements Engine {
     return this.#host.readPixels?.bind(this.#host);
   }
 
-  async look(image: TakenImage | Promise<TakenImage>, signal: AbortSignal): Promise<Looked> {
+  async look({ image, like }: LookRequest, signal: AbortSignal): Promise<Looked> {
+    const { before } = this.#runtime.prompt(like);
     const source = await this.#read(image, signal);
     const pixels = await source.pixels(signal);
     const runtime = this.#runtime;
-    const scene = await runtime.enqueue(() => runtime.encode(pixels, undefined, signal), signal);
+    const scene = await runtime.enqueue(() => runtime.encode(pixels, before, signal), signal);
     const id = this.#nextScene++;
     this.#scenes.set(id, scene);
     const { timings } = scene;

@@ -94,15 +94,15 @@ export class Runtime {
   /**
    * Encodes an image and leaves its prefix in the cache. To be called from a job.
    *
-   * @param before the prompt's tokens before the image; by default those of a question without a conversation.
+   * @param before the prompt's tokens before the image.
    * @throws {ArgumentError} `PROMPT_TOO_LONG` for a picture of more tiles than the device has room for.
    */
-  async encode(image: Pixels, before?: readonly number[], signal?: AbortSignal): Promise<Encoded> {
+  async encode(image: Pixels, before: readonly number[], signal?: AbortSignal): Promise<Encoded> {
     const { config, preprocessor } = this.#parts;
     const start = performance.now();
     const picture = pictureOf(config, preprocessor, image);
     const preprocess = performance.now() - start;
-    return this.#encode(picture, image, before ?? this.prompt('?').before, preprocess, signal);
+    return this.#encode(picture, image, before, preprocess, signal);
   }
 
   /** The same image behind another beginning of the prompt. To be called from a job. */

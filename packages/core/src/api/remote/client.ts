@@ -10,6 +10,7 @@ import type {
   AnswerState,
   Engine,
   Looked,
+  LookRequest,
   ModelInfo,
   SceneId,
 } from '../engine.ts';
@@ -91,9 +92,14 @@ class RemoteEngine implements Engine {
     return this.#page.readPixels;
   }
 
-  async look(image: TakenImage | Promise<TakenImage>, signal: AbortSignal): Promise<Looked> {
+  async look({ image, like }: LookRequest, signal: AbortSignal): Promise<Looked> {
     const { image: picture, options } = sent(this.#resolved(image));
-    return (await this.#link.request({ type: 'look', image: picture }, { ...options, signal })) as Looked;
+    const looked = await this.#link.request(
+      { type: 'look', image: picture, like },
+      // Nobody else would free it.
+      { ...options, signal, onLate: (late) => this.release((late as Looked).id) },
+    );
+    return looked as Looked;
   }
 
   async answer(request: AnswerRequest, listener: AnswerListener, signal: AbortSignal): Promise<Answered> {

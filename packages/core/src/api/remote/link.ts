@@ -10,7 +10,8 @@ const PATIENCE = 5000;
 interface Waiting {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
-  readonly onEvent: ((event: Event) => void) | undefined;
+  readonly onEvent: RequestOptions['onEvent'];
+  readonly onLate: RequestOptions['onLate'];
   /** Ends the request on this side. */
   readonly end: () => void;
 }
@@ -21,6 +22,8 @@ export interface RequestOptions {
   /** The picture that the request leaves for later. */
   readonly image?: Promise<TakenImage>;
   readonly onEvent?: (event: Event) => void;
+  /** Gets the answer to a request that was given up. */
+  readonly onLate?: (value: unknown) => void;
 }
 
 type Warned = Extract<FromWorker, { type: 'warning' }>;
@@ -29,6 +32,8 @@ type Warned = Extract<FromWorker, { type: 'warning' }>;
 export class Link {
   readonly #port: WorkerPort;
   readonly #waiting = new Map<number, Waiting>();
+  /** Of requests that were given up, whose answers are not in vain. */
+  readonly #late = new Map<number, (value: unknown) => void>();
   readonly #onWarning: (message: Warned) => void;
   #nextId = 1;
   /** Why nothing will be answered any more. */
@@ -52,7 +57,7 @@ export class Link {
    * @throws {DeviceError} `WORKER_FAILED` when the worker ends; {@link AbortedError}; what the worker says.
    */
   request(request: Request, options: RequestOptions = {}): Promise<unknown> {
-    const { signal, transfer, image, onEvent } = options;
+    const { signal, transfer, image, onEvent, onLate } = options;
     if (this.#failure) return Promise.reject(this.#failure);
     if (signal?.aborted) return Promise.reject(new AbortedError(signal.reason));
     const id = this.#nextId++;
@@ -62,7 +67,7 @@ export class Link {
         this.#waiting.delete(id);
         signal?.removeEventListener('abort', onAbort);
       };
-      this.#waiting.set(id, { resolve, reject, onEvent, end });
+      this.#waiting.set(id, { resolve, reject, onEvent, onLate, end });
       signal?.addEventListener('abort', onAbort, { once: true });
       try {
         this.#post({ ...request, id }, transfer);
@@ -119,8 +124,12 @@ export class Link {
       return;
     }
     const waiting = this.#waiting.get(message.id);
-    // Nobody waits any more for what was aborted.
-    if (!waiting) return;
+    if (!waiting) {
+      // Nobody waits any more for what was given up.
+      if (message.type === 'done') this.#late.get(message.id)?.(message.value);
+      if (message.type !== 'event') this.#late.delete(message.id);
+      return;
+    }
     if (message.type === 'event') {
       try {
         waiting.onEvent?.(message.event);
@@ -138,6 +147,7 @@ export class Link {
     const waiting = this.#waiting.get(id);
     if (!waiting) return;
     waiting.end();
+    if (waiting.onLate) this.#late.set(id, waiting.onLate);
     this.#post({ type: 'abort', id });
     waiting.reject(error);
   }

@@ -4,7 +4,7 @@ import type { DoctorOptions, DoctorRow } from '../../doctor/report.ts';
 import { isUrls, type ModelSource, type UrlSource } from '../../download/source.ts';
 import type { WireError } from '../../errors/wire.ts';
 import type { Piece } from '../../pipeline/generate.ts';
-import type { AnswerRequest, AnswerState, ModelInfo, SceneId } from '../engine.ts';
+import type { AnswerRequest, AnswerState, LookRequest, ModelInfo, SceneId } from '../engine.ts';
 import type { TakenImage } from '../image.ts';
 import type { LoadOptions, LoadProgress } from '../options.ts';
 
@@ -23,7 +23,7 @@ export type SentSource =
 export type Request =
   | { readonly type: 'load'; readonly source: SentSource; readonly options: Omit<LoadOptions, Listeners> }
   | { readonly type: 'doctor'; readonly options: Omit<DoctorOptions, Listeners> }
-  | { readonly type: 'look'; readonly image: SentImage }
+  | ({ readonly type: 'look'; readonly image: SentImage } & Omit<LookRequest, 'image'>)
   | ({ readonly type: 'answer'; readonly image: SentImage | SceneId } & Omit<AnswerRequest, 'image'>)
   | { readonly type: 'memory' }
   /** Ends everything; answered when all is free. */

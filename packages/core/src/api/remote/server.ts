@@ -92,7 +92,10 @@ class Server {
           signal,
         });
       case 'look':
-        return this.#loaded().look(this.#imageOf(request.id, request.image), signal);
+        return this.#loaded().look(
+          { image: this.#imageOf(request.id, request.image), like: request.like },
+          signal,
+        );
       case 'answer':
         return this.#answer(request, tell, signal);
       case 'memory':
