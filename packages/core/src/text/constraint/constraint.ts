@@ -1,7 +1,6 @@
-import { choice, empty, formatError, literal, sequence, type Node } from './ast.ts';
+import { formatError, type Node } from './ast.ts';
 import { DEAD, Dfa, UNKNOWN } from './dfa.ts';
-import { buildNfa, FIRST_TOKEN, type Nfa } from './nfa.ts';
-import { classOf, intersect } from './ranges.ts';
+import { behindSpace, buildNfa, FIRST_TOKEN, isEmpty, withoutLeadingSpace, type Nfa } from './nfa.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
 /** Masks kept take at most so many bytes. */
@@ -36,38 +35,24 @@ interface State {
 
 /**
  * Makes a constraint: the text of the answer is what the node says, all of it, if it is not cut short. From what is allowed an
- * end can always be reached.
+ * end can always be reached. White space before an answer is not shown, so of the texts those are taken that do not begin with it,
+ * if there are any.
  *
  * @param eos tokens that end an answer: allowed where the text may end.
  * @throws {ArgumentError} `FORMAT_INVALID` for what is too large, and what the vocabulary can't spell.
  */
 export function createConstraint(node: Node, vocabulary: Vocabulary, eos: readonly number[]): Constraint {
-  const nfa = buildNfa(node);
-  const spaceFirst = startsWithSpace(nfa);
-  const space = literal(' ');
-  const maybe = choice([empty, space]);
-  // Models begin their answers with a space, which is nobody's unless the format has one of its own.
-  const begun = spaceFirst
-    ? { kept: node, space_stripped: sequence(space, node), space_removed: sequence(space, node) }
-    : {
-        kept: sequence(maybe, node),
-        space_stripped: sequence(maybe, node),
-        space_removed: sequence(space, node),
-      };
-  return new Automaton(buildNfa(begun[vocabulary.start]), vocabulary, eos, spaceFirst);
-}
-
-/** Whether some text of it begins with white space. */
-function startsWithSpace(nfa: Nfa): boolean {
-  const dfa = new Dfa(nfa);
-  const spaces = intersect(classOf('\\s'), [0, 0x10ffff]);
-  for (let i = 0; i < spaces.length; i += 2) {
-    for (let code = spaces[i]; code <= spaces[i + 1]; code++) {
-      const bytes = new TextEncoder().encode(String.fromCodePoint(code));
-      if (bytes.reduce((at, byte) => (at === DEAD ? DEAD : dfa.step(at, byte)), 0) !== DEAD) return true;
-    }
-  }
-  return false;
+  const all = buildNfa(node);
+  const bare = withoutLeadingSpace(all);
+  const keepsSpace = isEmpty(bare);
+  const nfa = keepsSpace ? all : bare;
+  // Models begin their answers with a space, which is nobody's; some tokenizers take one away.
+  const begun = {
+    kept: () => (keepsSpace ? nfa : behindSpace(nfa, true)),
+    space_stripped: () => behindSpace(nfa, !keepsSpace),
+    space_removed: () => behindSpace(nfa, false),
+  };
+  return new Automaton(begun[vocabulary.start](), vocabulary, eos, keepsSpace);
 }
 
 class Automaton implements Constraint {

@@ -44,7 +44,7 @@ export class Dfa {
       this.classes[symbol] = this.#symbols.length - 1;
     }
     this.width = this.#symbols.length;
-    this.intern(this.#closure([0]));
+    this.intern(this.#closure([nfa.start]));
   }
 
   /** Whether a text may end here. */

@@ -4,12 +4,13 @@ import { utf8, type Ranges } from './ranges.ts';
 /** From here on, symbols are tokens that write nothing; below, bytes. */
 export const FIRST_TOKEN = 256;
 /** Most states; they are numbered in 16 bits. A hostile format is refused here, before it costs much. */
-const MOST_STATES = 0xffff;
+const MOST_STATES = 0xfff0;
 /** A format of more parts inside one another is not read. */
 const MOST_DEPTH = 1000;
 
-/** A nondeterministic automaton over the bytes of a text. State 0 is where it begins. */
+/** A nondeterministic automaton over the bytes of a text. */
 export interface Nfa {
+  readonly start: number;
   /** By state: `low, high, target` of every edge. Only those from which the end can be reached. */
   readonly edges: readonly (readonly number[])[];
   /** By state: where it may go without a byte. */
@@ -30,16 +31,7 @@ export function buildNfa(root: Node): Nfa {
   const tokens: number[] = [];
   const encodings = new Map<Ranges, number[][]>();
 
-  const state = (): number => {
-    if (edges.length >= MOST_STATES) {
-      throw formatError(
-        'it is too large',
-        'Make bounds as of {m,n}, maxLength or maxItems smaller, or leave them open.',
-      );
-    }
-    jumps.push([]);
-    return edges.push([]) - 1;
-  };
+  const state = (): number => addState(edges, jumps);
   const symbolOf = (id: number): number => {
     const known = tokens.indexOf(id);
     return FIRST_TOKEN + (known >= 0 ? known : tokens.push(id) - 1);
@@ -138,8 +130,82 @@ export function buildNfa(root: Node): Nfa {
   const accept = state();
   add(root, start, accept, 0);
   prune(edges, jumps, accept);
-  if (jumps[start].length === 0 && edges[start].length === 0) throw formatError('no text at all fits it');
-  return { edges, jumps, accept, tokens };
+  const nfa = { start, edges, jumps, accept, tokens };
+  if (isEmpty(nfa)) throw formatError('no text at all fits it');
+  return nfa;
+}
+
+/** Whether no text fits. */
+export function isEmpty({ start, edges, jumps, accept }: Nfa): boolean {
+  return start !== accept && jumps[start].length === 0 && edges[start].length === 0;
+}
+
+/** The same texts behind a space, or with and without one. */
+export function behindSpace(nfa: Nfa, optional: boolean): Nfa {
+  const start = nfa.edges.length;
+  const edges = [...nfa.edges, [0x20, 0x20, nfa.start]];
+  return { ...nfa, start, edges, jumps: [...nfa.jumps, optional ? [nfa.start] : []] };
+}
+
+/** Those of the texts that do not begin with white space; possibly none. */
+export function withoutLeadingSpace(nfa: Nfa): Nfa {
+  const edges: number[][] = [];
+  const jumps: number[][] = [];
+  const numbers = new Map<string, number>();
+  const pending: [at: number, state: number, prefix: string | null][] = [];
+  /** `prefix`: the bytes so far, while white space may come of them; `null` once it can't. */
+  const pair = (state: number, prefix: string | null): number => {
+    const key = `${state} ${prefix}`;
+    const known = numbers.get(key);
+    if (known !== undefined) return known;
+    const at = addState(edges, jumps);
+    numbers.set(key, at);
+    pending.push([at, state, prefix]);
+    return at;
+  };
+  const start = pair(nfa.start, '');
+  // An end behind part of a character can't be: ends are at its start, or free.
+  const accept = addState(edges, jumps);
+  for (const [at, state, prefix] of pending) {
+    if (state === nfa.accept) jumps[at].push(accept);
+    for (const to of nfa.jumps[state]) jumps[at].push(pair(to, prefix));
+    const list = nfa.edges[state];
+    for (let i = 0; i < list.length; i += 3) {
+      const [low, high, to] = list.slice(i, i + 3);
+      if (prefix === null || low >= FIRST_TOKEN) {
+        edges[at].push(low, high, pair(to, prefix));
+        continue;
+      }
+      let free = low;
+      for (let byte = low; byte <= high; byte++) {
+        const bytes = prefix + String.fromCharCode(byte);
+        if (!spaces.some((space) => space.startsWith(bytes))) continue;
+        if (byte > free) edges[at].push(free, byte - 1, pair(to, null));
+        free = byte + 1;
+        if (!spaces.includes(bytes)) edges[at].push(byte, byte, pair(to, bytes));
+      }
+      if (free <= high) edges[at].push(free, high, pair(to, null));
+    }
+  }
+  prune(edges, jumps, accept);
+  return { ...nfa, start, edges, jumps, accept };
+}
+
+/** White space, one byte a character: what `trimStart` takes off. */
+const spaces = Array.from(
+  '\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff',
+  (char) => String.fromCharCode(...new TextEncoder().encode(char)),
+);
+
+function addState(edges: number[][], jumps: number[][]): number {
+  if (edges.length >= MOST_STATES) {
+    throw formatError(
+      'it is too large',
+      'Make bounds as of {m,n}, maxLength or maxItems smaller, or leave them open.',
+    );
+  }
+  jumps.push([]);
+  return edges.push([]) - 1;
 }
 
 /** Takes away what leads to states from which the end can't be reached. */
