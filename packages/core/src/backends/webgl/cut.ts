@@ -3,7 +3,14 @@
  * what they hand on to each other stays there as state, what a GPU linear reads is an output of the program before it, and
  * what it writes an input of the one behind it.
  */
-import { operands, type Command, type Program, type Storage, type Tensor } from '../../ops/index.ts';
+import {
+  operands,
+  type Command,
+  type Program,
+  type Storage,
+  type Tensor,
+  type WeightRef,
+} from '../../ops/index.ts';
 
 export type Linear = Extract<Command, { op: 'linear' }>;
 
@@ -313,9 +320,10 @@ function isTensor(value: unknown): value is Tensor {
   return typeof value === 'object' && value !== null && 'storage' in value && 'ld' in value;
 }
 
-export function weightsOf(command: Command): Extract<Command, { op: 'linear' }>['w'][] {
-  return Object.values(command).filter(
-    (value): value is Linear['w'] => typeof value === 'object' && value !== null && 'units' in value,
+export function weightsOf(command: Command): WeightRef[] {
+  const fields: unknown[] = Object.values(command);
+  return fields.filter(
+    (value): value is WeightRef => typeof value === 'object' && value !== null && 'units' in value,
   );
 }
 

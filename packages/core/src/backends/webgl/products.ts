@@ -124,8 +124,11 @@ export class Products {
 
   /** What uploads weights has buffers as large as they are; to be called when all are there. */
   releaseUploads(): void {
+    if (this.#weightLifts.size === 0) return;
     for (const kernel of this.#weightLifts.values()) kernel.destroy();
     this.#weightLifts.clear();
+    // All kernels draw from the vertices of the one that was built last, which may just have been destroyed.
+    this.#guard(() => this.#lift(new Map(), new Float32Array(TEXEL * LINES), 1, LINES).delete());
   }
 
   /** @param values dense `[rows, cols]`, rows a multiple of {@link ROW_STEP}, cols of 4. */
@@ -176,11 +179,6 @@ export class Products {
 
   release({ texture }: Pick<GpuRows, 'texture'>): void {
     texture.delete();
-  }
-
-  /** Loses the context on purpose, for tests. */
-  lose(): void {
-    this.#gpu.context.getExtension('WEBGL_lose_context')?.loseContext();
   }
 
   async dispose(): Promise<void> {

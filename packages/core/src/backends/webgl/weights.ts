@@ -39,12 +39,13 @@ export async function readVector(weight: StoredWeight, signal?: AbortSignal): Pr
 }
 
 async function readRows(
-  { ref, format, dtype, group, readRows: read }: StoredWeight,
+  weight: StoredWeight,
   begin: number,
   end: number,
   signal?: AbortSignal,
 ): Promise<Float32Array> {
-  const { values, scales, biases } = await read(begin, end, signal);
+  const { ref, format, dtype, group } = weight;
+  const { values, scales, biases } = await weight.readRows(begin, end, signal);
   const floats = dtype.toLowerCase() as FloatFormat;
   if (format === 'f32' || format === 'f16') {
     assertFinite(values, floats, ref.name);

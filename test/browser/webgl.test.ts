@@ -1,0 +1,100 @@
+/** The device `webgl`: the demo model's vision by gpu.js in a page of Chromium, whose WebGL2 computes on the CPU here. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { load } from '@llava-sp/node';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { EvalRow } from '../../packages/demo-model/eval.ts';
+import { openChromium, type Chromium } from '../support/chromium.ts';
+import { root } from '../support/deno.ts';
+import { WEBGL_ARGS } from '../support/webgl_args.ts';
+import type { WebGlAsked, WebGlInput } from '../support/webgl_in_page.ts';
+
+const MINUTES = 60_000;
+const model = '/packages/demo-model/model';
+const folder = 'packages/demo-model/testset';
+
+let questions: WebGlInput['questions'];
+beforeAll(async () => {
+  const lines = (await readFile(join(root, folder, 'questions.jsonl'), 'utf8')).trim().split('\n');
+  const rows = lines.map((line) => JSON.parse(line) as EvalRow);
+  const pictures = [...new Set(rows.map(({ image }) => image))].slice(0, 3);
+  questions = rows
+    .filter(({ image }) => pictures.includes(image))
+    .map(({ image, prompt }) => ({ image: `/${folder}/${image}`, prompt }));
+});
+
+async function inPage<T>(isolated: boolean, work: (chromium: Chromium) => Promise<T>): Promise<T> {
+  const chromium = await openChromium(new URL('../support/webgl_in_page.ts', import.meta.url), {
+    args: WEBGL_ARGS,
+    isolated,
+  });
+  try {
+    return await work(chromium);
+  } finally {
+    await chromium.close();
+  }
+}
+
+describe('in a page without threads', () => {
+  test(
+    'webgl answers as wasm does, also when its context is lost, and is measured by auto',
+    { timeout: 3 * MINUTES },
+    async () => {
+      await inPage(false, async (chromium) => {
+        const ask = (input: Partial<WebGlInput>) =>
+          chromium.run<WebGlAsked>({ model, options: {}, questions, ...input }, 2 * MINUTES);
+        const wasm = await ask({ options: { device: 'wasm' } });
+        const newPicture = questions.findLastIndex(({ image }, i) => image !== questions[i - 1]?.image);
+        const webgl = await ask({ options: { device: 'webgl' }, lose: [newPicture] });
+        console.log(`vision: webgl ${milliseconds(webgl)}, wasm ${milliseconds(wasm)}`);
+        expect(webgl.texts).toEqual(wasm.texts);
+        expect(webgl.evaluates).toBe(false);
+        expect(webgl.backend).toMatchObject({ name: 'webgl', threads: 1 });
+        expect(webgl.choices[0]).toEqual({ what: 'device', chosen: 'webgl', reason: 'asked for' });
+        const products = webgl.choices.find(({ what }) => what === 'matrix products on the GPU');
+        expect(Number(products?.chosen)).toBeGreaterThan(10);
+        expect(products?.reason).toMatch(/SwiftShader/);
+        expect(webgl.warnings.map(({ code }) => code)).toEqual(['DEVICE_RECOVERED']);
+        // Floats on the GPU where WASM has 8 bits.
+        expect(webgl.weightBytes).toBeGreaterThan(wasm.weightBytes);
+        expect(webgl.weightBytes).toBeLessThan(4.5 * wasm.weightBytes);
+
+        const first = await ask({ questions: questions.slice(0, 1) });
+        expect(first.texts).toEqual(wasm.texts.slice(0, 1));
+        const measured = first.choices.find(({ what }) => what === 'webgl' || what === 'device');
+        const why = first.choices.find(({ reason }) =>
+          /takes \d+ ms by WebGL .* and \d+ ms by WASM$/.test(reason),
+        );
+        expect(why, JSON.stringify(first.choices)).toBeDefined();
+        expect(first.backend.name).toBe(why?.what === 'webgl' ? 'wasm' : 'webgl');
+        expect(measured).toBeDefined();
+        expect(first.warnings.map(({ code }) => code)).toEqual(['BACKEND_FALLBACK']);
+        const second = await ask({ questions: [] });
+        expect(second.choices.find(({ what }) => what === why?.what)?.reason).toBe(
+          `${why?.reason} (remembered)`,
+        );
+      });
+    },
+  );
+});
+
+test('with threads, auto does not look at webgl', { timeout: MINUTES }, async () => {
+  await inPage(true, async (chromium) => {
+    const asked = await chromium.run<WebGlAsked>({ model, options: {}, questions: [] }, MINUTES);
+    expect(asked.backend.name).toBe('wasm');
+    expect(asked.choices.map(({ what }) => what)).not.toContain('webgl');
+  });
+});
+
+test('Node has no WebGL, and says so', async () => {
+  await expect(load(join(root, model), { device: 'webgl' })).rejects.toMatchObject({
+    name: 'UnsupportedError',
+    code: 'BACKEND_UNAVAILABLE',
+    message: expect.stringContaining('WebGL') as unknown,
+    fix: expect.stringContaining('wasm') as unknown,
+  });
+});
+
+function milliseconds({ vision }: WebGlAsked): string {
+  return `${vision.map((ms) => ms.toFixed(0)).join(' ')} ms`;
+}

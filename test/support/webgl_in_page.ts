@@ -1,0 +1,62 @@
+/** For `openChromium`: answers by WebGL and by WASM in one page, which forbids `eval`. */
+import { loadModel } from '../../packages/core/src/api/load.ts';
+import type { AskInput, Asked } from './ask_all.ts';
+import { webglHost } from './webgl_host.ts';
+
+export interface WebGlInput extends AskInput {
+  /** Loses the WebGL context before each question of these numbers. */
+  lose?: readonly number[];
+}
+
+export interface WebGlAsked extends Pick<Asked, 'texts' | 'backend' | 'choices' | 'warnings'> {
+  /** Milliseconds of each picture's vision. */
+  vision: number[];
+  /** Whether code can be made of text in this page. */
+  evaluates: boolean;
+  /** Of the model, when all was answered. */
+  weightBytes: number;
+}
+
+const contexts: WebGL2RenderingContext[] = [];
+const { getContext } = HTMLCanvasElement.prototype;
+HTMLCanvasElement.prototype.getContext = function (this: HTMLCanvasElement, ...args: unknown[]) {
+  const context: unknown = Reflect.apply(getContext, this, args);
+  if (context instanceof WebGL2RenderingContext) contexts.push(context);
+  return context;
+} as typeof getContext;
+
+export default async function run({ model: source, options, questions, lose = [] }: WebGlInput) {
+  const policy = document.createElement('meta');
+  policy.httpEquiv = 'Content-Security-Policy';
+  policy.content = "script-src 'self' 'wasm-unsafe-eval'";
+  document.head.append(policy);
+  const model = await loadModel(webglHost, source, options);
+  try {
+    const asked: WebGlAsked = {
+      texts: [],
+      backend: model.info.backend,
+      choices: model.info.choices,
+      warnings: [],
+      vision: [],
+      evaluates: evaluates(),
+      weightBytes: (await model.memory()).weights,
+    };
+    for (const [i, { image, prompt }] of questions.entries()) {
+      if (lose.includes(i)) contexts.at(-1)?.getExtension('WEBGL_lose_context')?.loseContext();
+      const answer = model.ask(image, prompt);
+      asked.texts.push(await answer.text());
+      asked.vision.push(answer.timings.vision);
+    }
+    return { ...asked, warnings: model.info.warnings };
+  } finally {
+    await model.dispose();
+  }
+}
+
+function evaluates(): boolean {
+  try {
+    return Boolean(new Function('return true')());
+  } catch {
+    return false;
+  }
+}
