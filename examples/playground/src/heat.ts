@@ -15,7 +15,7 @@ const CELLS = 96;
 
 /**
  * What one spatial token attends to: each position of F_ms sees a window of the picture, and windows overlap, so a cell has the
- * mean attention of the windows that cover it. `null` for models without a DFI.
+ * mean attention of the windows that cover it, those more whose centre is near. `null` for models without a DFI.
  */
 export function averageHeat(tile: Tile, token: number, width: number, height: number): HeatMap | null {
   const { attention, positions, positionBoxes } = tile;
@@ -27,16 +27,22 @@ export function averageHeat(tile: Tile, token: number, width: number, height: nu
   const counts = new Float32Array(columns * rows);
   positionBoxes.forEach(([x1, y1, x2, y2], position) => {
     const weight = attention[token * positions + position];
-    for (let y = Math.max(0, Math.round(y1 * scale)); y < Math.min(rows, Math.round(y2 * scale)); y++) {
-      for (let x = Math.max(0, Math.round(x1 * scale)); x < Math.min(columns, Math.round(x2 * scale)); x++) {
-        sums[y * columns + x] += weight;
-        counts[y * columns + x]++;
+    for (let y = Math.max(0, Math.floor(y1 * scale)); y < Math.min(rows, Math.ceil(y2 * scale)); y++) {
+      for (let x = Math.max(0, Math.floor(x1 * scale)); x < Math.min(columns, Math.ceil(x2 * scale)); x++) {
+        const near = nearness((x + 0.5) / scale, x1, x2) * nearness((y + 0.5) / scale, y1, y2);
+        sums[y * columns + x] += weight * near;
+        counts[y * columns + x] += near;
       }
     }
   });
   const values = sums.map((sum, i) => sum / counts[i]);
   const most = values.reduce((most, value) => (value > most ? value : most), 0);
   return { values: values.map((value) => value / (most || 1)), width: columns, height: rows };
+}
+
+/** 1 in the middle of a window, falling to its ends; never quite 0, for what lies at the picture's edge. */
+function nearness(at: number, begin: number, end: number): number {
+  return Math.max(1e-3, 1 - Math.abs((2 * at - begin - end) / (end - begin)));
 }
 
 /** Dark to light, so that it reads in grey too. */
@@ -61,7 +67,8 @@ export function heatColours({ values, width, height }: HeatMap): ImageData {
   const image = new ImageData(width, height);
   values.forEach((value, i) => {
     if (Number.isNaN(value)) return;
-    image.data.set([...heatColour(value), 255], i * 4);
+    // Where it hardly looks, the picture is seen.
+    image.data.set([...heatColour(value), 255 * (0.45 + 0.55 * value)], i * 4);
   });
   return image;
 }

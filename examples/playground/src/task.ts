@@ -13,16 +13,16 @@ export function stop(): void {
 /**
  * Runs `work`, and stops what was under way before. What goes wrong is shown; being stopped is not wrong.
  *
- * @returns whether it ended by itself.
+ * @returns how it ended.
  */
 export async function task(
   name: string,
   work: (model: Model, signal: AbortSignal) => Promise<void>,
-): Promise<boolean> {
+): Promise<'done' | 'stopped' | 'failed'> {
   const now = modelState.value;
   if (now.kind !== 'ready') {
     failure.set(new Error(now.kind === 'loading' ? 'The model is still loading.' : 'No model is loaded.'));
-    return false;
+    return 'failed';
   }
   current?.abort();
   const mine = (current = new AbortController());
@@ -30,11 +30,14 @@ export async function task(
   busy.set(name);
   try {
     await work(now.model, mine.signal);
-    return true;
+    return 'done';
   } catch (error) {
-    if (error instanceof AbortedError || mine.signal.aborted) announce('Stopped.');
-    else failure.set(error);
-    return false;
+    if (error instanceof AbortedError || mine.signal.aborted) {
+      announce('Stopped.');
+      return 'stopped';
+    }
+    failure.set(error);
+    return 'failed';
   } finally {
     // Another one may have taken its place.
     if (current === mine) {

@@ -34,7 +34,7 @@ async function find(phrases: readonly string[]): Promise<void> {
   const lines: string[] = [];
   list.replaceChildren();
   marks.set([]);
-  const whole = await task('finding', async (model, signal) => {
+  const end = await task('finding', async (model, signal) => {
     for await (const { x1, y1, x2, y2, score, text } of model.ground(of.input(), phrases, { signal })) {
       if (of !== picture.value) continue;
       const one = mark([x1, y1, x2, y2], text, phrases.indexOf(text));
@@ -45,7 +45,7 @@ async function find(phrases: readonly string[]): Promise<void> {
       lines.push(`${text}, ${place}`);
     }
   });
-  if (!whole || of !== picture.value) return;
+  if (end !== 'done' || of !== picture.value) return;
   for (const phrase of phrases) {
     if (found.some(({ label }) => label === phrase)) continue;
     list.append(line(null, phrase, 'not there', ''));

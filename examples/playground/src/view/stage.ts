@@ -1,7 +1,7 @@
 /** The picture, with what was found drawn over it. */
 import { byId, el } from '../dom.ts';
 import { averageHeat, heatColours } from '../heat.ts';
-import { heat, marks, picture, type Heat, type Mark } from '../state.ts';
+import { heat, marks, picture, tab, type Heat, type Mark } from '../state.ts';
 import type { Picture } from '../picture.ts';
 
 /** More is not seen, and costs memory. */
@@ -28,6 +28,7 @@ export function setUpStage(): void {
     canvas.setAttribute('aria-label', now.name);
   });
   marks.watch((all) => found.replaceChildren(...all.map((mark) => drawn(mark, picture.value))));
+  tab.watch((now) => (stage.dataset['tab'] = now));
   heat.watch((now) => drawHeat(byId<HTMLCanvasElement>('heat-canvas'), byId('windows'), now));
 }
 

@@ -1,5 +1,5 @@
 /** Asking, and the answers as they come. */
-import type { Answer, AskOptions, Chat, ImageInput, Model } from 'llava-sp';
+import type { Answer, AskOptions, Chat, ImageInput, Model, Timings } from 'llava-sp';
 import { announce } from '../announce.ts';
 import { marksOf } from '../boxes.ts';
 import { byId, el, on, settled } from '../dom.ts';
@@ -17,7 +17,7 @@ interface Turn {
   readonly make: MakeAnswer;
 }
 
-type MakeAnswer = (model: Model, image: ImageInput, options: AskOptions) => Answer | Promise<Answer>;
+type MakeAnswer = (model: Model, image: ImageInput, options: AskOptions) => Answer;
 
 /** Older ones leave the page. */
 const MOST_TURNS = 40;
@@ -31,7 +31,7 @@ const SUGGESTIONS = [
 ];
 
 /** The conversation of now: of one picture and one model. */
-let talk: { readonly chat: Chat; readonly of: Picture; readonly model: Model } | null = null;
+let talk: { readonly chat: Chat; readonly of: Picture; readonly model: Model; fresh: boolean } | null = null;
 let last: Turn | null = null;
 
 export function setUpTalk(): void {
@@ -90,11 +90,11 @@ function live(): boolean {
 }
 
 function ask(question: string): Promise<void> {
-  return turn(question, async (model, image, options) => {
+  return turn(question, (model, image, options) => {
     if (!byId<HTMLInputElement>('keep-turns').checked) return model.ask(image, question, options);
     if (talk?.of !== picture.value || talk.model !== model) {
       endTalk();
-      talk = { chat: await model.chat(image), of: picture.value, model };
+      talk = { chat: model.chat(image), of: picture.value, model, fresh: true };
     }
     return talk.chat.ask(question, options);
   });
@@ -132,28 +132,36 @@ async function answer({ question, make, element, answer: into, facts }: Turn): P
   facts.textContent = '';
   marks.set([]);
   let current: Answer | null = null;
-  const whole = await task('answering', async (model, signal) => {
-    current = await make(model, of.input(), { signal, explain: true });
+  const end = await task('answering', async (model, signal) => {
+    current = make(model, of.input(), { signal, explain: true });
     for await (const piece of current) {
       text += piece;
       write();
     }
     if (of === picture.value) explanation.set(current.explanation);
-    timings.set(current.timings);
+    timings.set(await withVision(current.timings));
   });
-  element.dataset['state'] = whole ? 'done' : 'stopped';
-  if (!whole && !text) into.textContent = 'No answer.';
+  element.dataset['state'] = end;
+  if (end !== 'done' && !text) into.textContent = 'No answer.';
   const { total = 0, tokensPerSecond = 0 } = (current as Answer | null)?.timings ?? {};
   const cached = (current as Answer | null)?.usage.cachedTokens ?? 0;
   facts.textContent = [
-    whole ? '' : 'stopped',
+    end === 'done' ? '' : end,
     total > 0 ? milliseconds(total) : '',
     tokensPerSecond > 0 ? `${tokensPerSecond.toFixed(0)} tokens/s` : '',
     cached > 0 ? `${cached} tokens were known already` : '',
   ]
     .filter(Boolean)
     .join(' · ');
-  if (whole) announce(`Answer: ${text}`);
+  if (end === 'done') announce(`Answer: ${text}`);
+}
+
+/** A conversation looks at its picture before the first question: that is told with its answer. */
+async function withVision(now: Timings): Promise<Timings> {
+  if (!talk?.fresh) return now;
+  talk.fresh = false;
+  const { vision, prefix } = (await talk.chat.scene).timings;
+  return { ...now, vision: vision + prefix };
 }
 
 function ready(): Model {
