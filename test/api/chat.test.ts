@@ -150,3 +150,210 @@ describe.each([false, true])('a chat, the device decodes: %s', (decode) => {
     scene.dispose();
   });
 });
+
+describe('a chat', () => {
+  test('keeps of a cancelled answer what came, and drops a question that failed', async () => {
+    const model = await load();
+    const chat = model.chat(first);
+    const answer = say(chat, QUESTIONS[0], { maxTokens: 60 });
+    let heard = '';
+    for await (const piece of answer) {
+      heard += piece;
+      if (heard.length > 12) break;
+    }
+    await answer.text();
+    const [, said] = chat.turns;
+    expect(said.text.startsWith(heard)).toBe(true);
+    expect(said.text).toBe(await answer.text());
+    const failures: [string, AskOptions, string][] = [
+      ['', {}, 'PROMPT_EMPTY'],
+      ['x', { temperature: -1 }, 'OPTION_INVALID'],
+      ['x', { signal: 3 as never }, 'OPTION_INVALID'],
+      ['x', null as never, 'OPTION_INVALID'],
+      ['x', { maxTokens: 1e6 }, 'CONTEXT_FULL'],
+      ['word '.repeat(5000), {}, 'PROMPT_TOO_LONG'],
+      [3 as never, {}, 'OPTION_INVALID'],
+    ];
+    for (const [text, options, code] of failures) {
+      await expect(chat.ask(text, options).text(), code).rejects.toMatchObject({ code });
+    }
+    const silent = say(chat, 'And?');
+    silent.cancel();
+    await silent.text();
+    await expect(say(chat, 'And?', { signal: AbortSignal.abort() }).text()).rejects.toMatchObject({
+      code: 'ABORTED',
+    });
+    expect(chat.turns).toEqual([{ role: 'user', text: QUESTIONS[0] }, said]);
+    // The same as for whoever had just these turns.
+    const next = await say(chat, QUESTIONS[1]).text();
+    await model.ask(second, 'What?', { maxTokens: 2 }).text();
+    const messages = [...chat.turns.slice(0, 2), { role: 'user' as const, text: QUESTIONS[1] }];
+    const prompt = messages.map(({ role, text }) => ({ role, content: text }));
+    expect(await model.ask(first, prompt, { maxTokens: TOKENS }).text()).toBe(next);
+  });
+
+  test('answers in order, also when questions come before the answers', async () => {
+    const model = await load();
+    const texts = await talk(model.chat(first));
+    const chat = model.chat(first);
+    const answers = QUESTIONS.map((question) => say(chat, question));
+    const aside = say(chat, 'Never mind.');
+    aside.cancel();
+    const last = say(chat, 'And now?');
+    expect(await Promise.all(answers.map((answer) => answer.text()))).toEqual(texts);
+    await last.text();
+    expect(chat.turns.filter(({ role }) => role === 'user').map(({ text }) => text)).toEqual([
+      ...QUESTIONS,
+      'And now?',
+    ]);
+  });
+
+  test.each([false, true])('survives lost devices, the device decodes: %s', async (decode) => {
+    devices.decode = decode;
+    const model = await load();
+    const texts = await talk(model.chat(first));
+    const lostIn = new Set<string>();
+    for (let number = 1; number < 44; number += 3) {
+      // Three losses within a minute are too many: each model has one.
+      const other = await load();
+      const chat = other.chat(first);
+      const begun = devices.calls.length;
+      let at: string | null = null;
+      devices.loses = (call, count) => {
+        if (at !== null || count < begun + number) return null;
+        at = call;
+        return number % 2 ? 'before' : 'after';
+      };
+      expect(await talk(chat), String(at)).toEqual(texts);
+      devices.loses = () => null;
+      if (at) lostIn.add(at);
+      chat.dispose();
+      await other.dispose();
+    }
+    expect(lostIn.size).toBeGreaterThan(3);
+  });
+
+  test('goes on until the context is full, and stays usable', async () => {
+    const model = await load({ context: 480 });
+    const chat = model.chat(first);
+    let turns = 0;
+    for (; ; turns++) {
+      const answer = chat.ask('And what else is there to see?', { maxTokens: 12 });
+      const outcome: unknown = await answer.text().catch((error: unknown) => error);
+      if (typeof outcome !== 'string') {
+        expect(['CONTEXT_FULL', 'PROMPT_TOO_LONG']).toContain((outcome as { code: string }).code);
+        break;
+      }
+      expect(turns).toBeLessThan(20);
+    }
+    expect(turns).toBeGreaterThan(2);
+    expect(chat.turns).toHaveLength(2 * turns);
+    const last = chat.ask('?', { maxTokens: 1 });
+    await last.text();
+    expect(last.usage.cachedTokens).toBeGreaterThan(200);
+  });
+
+  test('is cut at a stop string as it was shown', async () => {
+    const model = await load();
+    const [whole] = await talk(model.chat(first), QUESTIONS.slice(0, 1), { maxTokens: 20 });
+    const stop = whole.slice(12, 15);
+    const chat = model.chat(first);
+    const [text] = await talk(chat, QUESTIONS.slice(0, 1), { maxTokens: 20, stop: [stop] });
+    expect(whole.startsWith(text) && !text.includes(stop)).toBe(true);
+    const next = await say(chat, QUESTIONS[1]).text();
+    const prompt = [
+      { role: 'user' as const, content: QUESTIONS[0] },
+      { role: 'assistant' as const, content: text },
+      { role: 'user' as const, content: QUESTIONS[1] },
+    ];
+    expect(await model.ask(first, prompt, { maxTokens: TOKENS }).text()).toBe(next);
+  });
+
+  test('says what is wrong with its picture, and that it was disposed of', async () => {
+    const model = await load();
+    const wrong = model.chat({ data: new Uint8Array(5), width: 2, height: 2 });
+    await expect(say(wrong, 'x').text()).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
+    await expect(say(wrong, 'x').text()).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
+    const chat = model.chat(first);
+    await say(chat, 'x').text();
+    chat.dispose();
+    chat.dispose();
+    await expect(say(chat, 'x').text()).rejects.toMatchObject({
+      code: 'IMAGE_INVALID',
+      message: 'The chat was disposed of.',
+    });
+    const other = await load();
+    await expect(say(other.chat(await model.look(first)), 'x').text()).rejects.toMatchObject({
+      message: 'The scene belongs to another model.',
+    });
+    const running = say(model.chat(second), 'x', { maxTokens: 100 });
+    const failed = expect(running.text()).rejects.toMatchObject({ code: 'MODEL_DISPOSED' });
+    await model.dispose();
+    await failed;
+  });
+});
+
+describe('a conversation as a prompt', () => {
+  const user = (content: string) => ({ role: 'user' as const, content });
+  const assistant = (content: string) => ({ role: 'assistant' as const, content });
+  const system = { role: 'system' as const, content: 'Answer in one word.' };
+
+  test('of one question is that question', async () => {
+    const model = await load();
+    const plain = await model.ask(first, QUESTIONS[0], { maxTokens: TOKENS }).text();
+    const image = { type: 'image' } as const;
+    const text = { type: 'text', text: QUESTIONS[0] } as const;
+    for (const content of [QUESTIONS[0], [text], [image, text]]) {
+      const answer = model.ask(first, [{ role: 'user', content }], { maxTokens: TOKENS });
+      expect(await answer.text()).toBe(plain);
+      expect(answer.timings.vision).toBe(0);
+    }
+  });
+
+  test('may begin otherwise: by the system, or with the picture in a later turn', async () => {
+    const model = await load();
+    const scene = await model.look(first);
+    const picture = [{ type: 'image' } as const, { type: 'text', text: QUESTIONS[0] } as const];
+    const prompts = [
+      [system, user(QUESTIONS[0])],
+      [user('Hello.'), assistant('Hello!'), { role: 'user' as const, content: picture }],
+      [{ ...system, content: 'Be brief. '.repeat(34) }, user(QUESTIONS[0])],
+    ];
+    for (const prompt of prompts) {
+      const ask = () => scene.ask(prompt, { maxTokens: TOKENS });
+      const [one, two] = [ask(), ask()];
+      expect(await two.text()).toBe(await one.text());
+      expect(one.timings.vision).toBeGreaterThan(0);
+      expect(two.timings.vision).toBe(0);
+      expect(await model.ask(first, prompt, { maxTokens: TOKENS }).text()).toBe(await one.text());
+    }
+    scene.dispose();
+    // Of the picture in the cache, and none beside it.
+    expect(devices.snapshots.size).toBeLessThanOrEqual(1);
+    const chat = model.chat(first, { system: system.content });
+    const answer = say(chat, QUESTIONS[0]);
+    expect(await answer.text()).toBe(await model.ask(first, prompts[0], { maxTokens: TOKENS }).text());
+    expect(answer.timings.vision).toBe(0);
+  });
+
+  test.each<[unknown, string]>([
+    [[], 'OPTION_INVALID'],
+    [[assistant('x')], 'OPTION_INVALID'],
+    [[user('x'), assistant('y')], 'OPTION_INVALID'],
+    [[{ role: 'tool', content: 'x' }, user('x')], 'OPTION_INVALID'],
+    [[null], 'OPTION_INVALID'],
+    [[{ role: 'user' }], 'OPTION_INVALID'],
+    [[{ role: 'user', content: [{ type: 'audio' }] }], 'OPTION_INVALID'],
+    [
+      [{ role: 'user', content: [{ type: 'image' }, { type: 'image' }, { type: 'text', text: 'x' }] }],
+      'OPTION_INVALID',
+    ],
+    [[user('x'), assistant('y'), user(' ')], 'PROMPT_EMPTY'],
+    [{ role: 'user', content: 'x' }, 'OPTION_INVALID'],
+    [null, 'OPTION_INVALID'],
+    [[user('x'.repeat(1_000_000))], 'PROMPT_TOO_LONG'],
+  ])('is refused where it is none: %#', async (prompt, code) => {
+    const model = await load();
+    await expect(model.ask(first, prompt as never).text()).rejects.toMatchObject({ code });
+  });
+});
