@@ -30,12 +30,18 @@ export async function runInDeno<T>(
 }
 
 /** What a Deno process prints to stdout; rejects unless it ends with 0. */
-export function deno(args: readonly string[], stdin = '', timeout = 60_000): Promise<string> {
+export function deno(
+  args: readonly string[],
+  stdin = '',
+  timeout = 60_000,
+  { cwd = root, env = {} }: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+): Promise<string> {
   return new Promise((done, fail) => {
     const child = spawn('deno', args, {
-      cwd: root,
+      cwd,
       env: {
         ...process.env,
+        ...env,
         ...driverEnv('lavapipe'),
         PATH: `${root}node_modules/.bin:${process.env.PATH}`,
         NO_COLOR: '1',

@@ -12,6 +12,7 @@ import {
   type Host,
   type WorkerPort,
 } from '@llava-sp/core';
+import { denoFetch } from './fetch.ts';
 import { notPermitted, openFolder, toPath } from './files.ts';
 import { localSettings } from './settings.ts';
 import { denoStore, environment } from './store.ts';
@@ -32,6 +33,7 @@ export const denoHost: Host = {
   openGpu,
   settings: localSettings,
   store: denoStore,
+  fetch: denoFetch,
   environment,
 };
 
@@ -50,7 +52,7 @@ const CHUNK_BYTES = 256 << 10;
 async function readImage(source: string | URL | Blob, signal?: AbortSignal): Promise<Uint8Array> {
   if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
   const text = String(source);
-  if (/^(https?|data|blob):/i.test(text)) return fetchImage(text, signal);
+  if (/^(https?|data|blob):/i.test(text)) return fetchImage(text, signal, denoFetch);
   if (source instanceof URL && source.protocol !== 'file:') {
     throw new UnsupportedError({
       code: 'SOURCE_UNSUPPORTED',

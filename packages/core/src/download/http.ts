@@ -1,4 +1,4 @@
-import { AbortedError, ArgumentError, LoadError } from '../errors/index.ts';
+import { AbortedError, ArgumentError, LlavaSpError, LoadError } from '../errors/index.ts';
 import type { Remote } from './remote.ts';
 
 /** A reply, with what a hub says of the file on the way to it. */
@@ -87,6 +87,8 @@ async function reach<T>(work: () => Promise<T>, file: string, signal: AbortSigna
     return await work();
   } catch (cause) {
     if (signal.aborted) throw new AbortedError(signal.reason);
+    // The host knows that it can't be had.
+    if (cause instanceof LlavaSpError) throw cause;
     throw new Interrupted(`the server can't be reached for ${file}`, { cause });
   }
 }
