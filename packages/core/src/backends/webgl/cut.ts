@@ -309,11 +309,10 @@ class Draft {
 
 /** The command with its tensors replaced. */
 function withTensors<C extends Command>(command: C, replace: (t: Tensor) => Tensor): C {
-  const moved = Object.entries(command).map(([key, value]) => [
-    key,
-    isTensor(value) ? replace(value) : value,
-  ]);
-  return Object.fromEntries(moved) as C;
+  const fields: [string, unknown][] = Object.entries(command);
+  return Object.fromEntries(
+    fields.map(([key, value]) => [key, isTensor(value) ? replace(value) : value]),
+  ) as C;
 }
 
 function isTensor(value: unknown): value is Tensor {
