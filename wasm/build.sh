@@ -73,7 +73,7 @@ for variant in simd relaxed; do
   mkdir "$work/$variant"
   fast=() small=()
   for source in "$PWD"/kernels/*.c; do
-    case ${source##*/} in linear_* | attention.c | quantize_q8.c | repack_q*.c) fast+=("$source") ;; *) small+=("$source") ;; esac
+    case ${source##*/} in linear_* | attention.c | quantize_q8.c | repack_q4.c) fast+=("$source") ;; *) small+=("$source") ;; esac
   done
   (cd "$work/$variant" && python3 $compile -O3 -c "${fast[@]}" && python3 $compile -Os -c "${small[@]}")
   python3 "$emscripten/emcc.py" -O3 $flags "$work/$variant"/*.o -o "$work/$variant.wasm" --no-entry $keep \
