@@ -7,6 +7,7 @@ import type { EvalRow } from '../../packages/demo-model/eval.ts';
 import { openChromium, type Chromium } from '../support/chromium.ts';
 import { root } from '../support/deno.ts';
 import { WEBGL_ARGS } from '../support/webgl_args.ts';
+import type { BuiltAnswer, BuiltInput } from '../support/built_webgl_in_page.ts';
 import type { WebGlAsked, WebGlInput } from '../support/webgl_in_page.ts';
 
 const MINUTES = 60_000;
@@ -86,11 +87,36 @@ test('with threads, auto does not look at webgl', { timeout: MINUTES }, async ()
   });
 });
 
+test(
+  'the built package takes gpu.js by its address, in a worker that forbids eval',
+  { timeout: 2 * MINUTES },
+  async () => {
+    const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
+    const module = new URL('../support/built_webgl_in_page.ts', import.meta.url);
+    const chromium = await openChromium(module, { args: WEBGL_ARGS, isolated: false, policy });
+    try {
+      const [question] = questions;
+      const input: BuiltInput = { module: '/packages/browser/dist/index.js', model, ...question };
+      const without = await chromium.run<BuiltAnswer>(input, MINUTES);
+      expect(without.error).toMatchObject({ name: 'UnsupportedError', code: 'BACKEND_UNAVAILABLE' });
+      expect(without.error?.fix).toMatch(/gpuJs/);
+      const gpuJs = '/node_modules/gpu.js/dist/gpu-browser.min.js';
+      const answer = await chromium.run<BuiltAnswer>({ ...input, gpuJs }, MINUTES);
+      expect(answer).toMatchObject({ backend: 'webgl', thread: 'worker' });
+      const node = await load(join(root, model), { device: 'wasm' });
+      expect(answer.text).toBe(await node.ask(join(root, question.image), question.prompt).text());
+      await node.dispose();
+    } finally {
+      await chromium.close();
+    }
+  },
+);
+
 test('Node has no WebGL, and says so', async () => {
   await expect(load(join(root, model), { device: 'webgl' })).rejects.toMatchObject({
     name: 'UnsupportedError',
     code: 'BACKEND_UNAVAILABLE',
-    message: expect.stringContaining('WebGL') as unknown,
+    message: expect.stringContaining('"webgl"') as unknown,
     fix: expect.stringContaining('wasm') as unknown,
   });
 });

@@ -46,6 +46,8 @@ export interface ChromiumOptions {
   args?: readonly string[];
   /** `false`: memory can't be shared between threads. */
   isolated?: boolean;
+  /** The content security policy of the page and its workers; none by default. */
+  policy?: string;
 }
 
 /**
@@ -54,7 +56,7 @@ export interface ChromiumOptions {
  */
 export async function openChromium(
   module: URL,
-  { args = [], isolated = true }: ChromiumOptions = {},
+  { args = [], isolated = true, policy }: ChromiumOptions = {},
 ): Promise<Chromium> {
   const worker = new URL('../../packages/browser/src/worker_file.ts', import.meta.url);
   const own = {
@@ -64,7 +66,11 @@ export async function openChromium(
       globalThis.run = async (input) => JSON.stringify((await run(input)) ?? null);`),
     '/worker.js': await bundle({ entryPoints: [fileURLToPath(worker)] }),
   };
-  const server = await serve(own, isolated);
+  const headers = {
+    ...(isolated ? ISOLATION : {}),
+    ...(policy === undefined ? {} : { 'content-security-policy': policy }),
+  };
+  const server = await serve(own, headers);
   let browser: Browser | undefined;
   try {
     browser = await launch({
@@ -87,7 +93,7 @@ export async function openChromium(
     const { port } = server.address() as AddressInfo;
     await page.goto(`http://127.0.0.1:${port}/page.html`, { timeout: 30_000 });
     await page
-      .waitForFunction('globalThis.run !== undefined', { timeout: 30_000 })
+      .waitForFunction(() => 'run' in globalThis, { timeout: 30_000 })
       .catch((cause: unknown) => {
         throw new Error(`the page did not start: ${errors.join('; ')}`, { cause });
       });
@@ -152,14 +158,14 @@ async function bundle(entry: Pick<BuildOptions, 'stdin' | 'entryPoints'>): Promi
 }
 
 /** Serves `own` by path, and the repository's files. */
-async function serve(own: Readonly<Record<string, string>>, isolated: boolean): Promise<Server> {
+async function serve(own: Record<string, string>, headers: Record<string, string>): Promise<Server> {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://page');
     const answer = (status: number, body: string | Uint8Array): void => {
       response.writeHead(status, {
         'content-type': TYPES[extname(pathname)] ?? 'application/octet-stream',
         'content-length': Buffer.byteLength(body),
-        ...(isolated ? ISOLATION : {}),
+        ...headers,
         'cache-control': 'no-store',
       });
       response.end(request.method === 'HEAD' ? undefined : body);

@@ -23,7 +23,12 @@ export async function openProducts(host: Host): Promise<Products> {
 }
 
 async function loadGpuJs(host: Host): Promise<GpuJsModule> {
-  if (!host.openGpuJs) throw unavailable(`${host.name} has no WebGL`, 'Use device "auto" or "wasm".');
+  if (!host.openGpuJs) {
+    throw unavailable(
+      'The device "webgl" wants a browser and the library gpu.js, which was not given.',
+      'In a browser pass gpuJs, the address of its gpu-browser.min.js; elsewhere use device "auto" or "wasm".',
+    );
+  }
   const fix =
     'Install gpu.js (npm install gpu.js) where the page can load it, or use device "auto" or "wasm".';
   let imported: unknown;
