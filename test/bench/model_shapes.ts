@@ -68,6 +68,7 @@ const llavaSp = (
       kernels: Array.from({ length: 6 }, (_, i) => (vision.grid * (i + 1)) / 6),
       detail: { ...detail, stride: 2 },
     },
+    tasks: { boxes: 'unit', ground: '', describe: '', caption: { short: '', detailed: '' } },
     quantization: null,
   },
 });

@@ -20,6 +20,8 @@ export type {
 } from './api/engine.ts';
 export { Scene } from './api/scene.ts';
 export { Answer } from './api/answer.ts';
+export { Grounding, type Grounded, type GroundedBox, type GroundOptions } from './api/tasks/grounding.ts';
+export type { CaptionOptions, PixelBox } from './api/tasks/check.ts';
 export type { Chat, ChatOptions, ChatTurn } from './api/chat.ts';
 export type { Explanation, SpatialToken, TileExplanation } from './api/explain.ts';
 export type { ImageInput } from './api/image.ts';

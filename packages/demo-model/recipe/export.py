@@ -14,6 +14,7 @@ from torch import Tensor
 from .data import MEAN, STD
 from .model import LlavaSp, ModelConfig, QuantEmbedding, QuantLinear
 from .quantise import affine_codes, pack
+from .tasks import DESCRIBE
 from .text import BOS, EOS, IMAGE, PAD, load_or_build, tokenizer_config
 
 GROUP = 32
@@ -42,6 +43,12 @@ def config(c: ModelConfig, ids: dict[str, int], bits: int) -> dict[str, object]:
         "vision_feature_select_strategy": "default",
         "projector_hidden_act": "gelu",
         "image_aspect_ratio": "pad",
+        # Of the wordings in tasks.py the one that can also say that something is not there.
+        "task_prompts": {
+            "ground": "Where is the {phrase}?",
+            "describe": DESCRIBE.format("{box}"),
+            "caption": {"short": "Describe the image.", "detailed": "Describe the image."},
+        },
         "vision_config": {
             "model_type": "clip_vision_model",
             "hidden_size": c.vision_width,

@@ -7,6 +7,10 @@ import type { Answered, AnswerListener, AnswerRequest, Engine, ModelInfo } from 
 import { takeImage, type ImageInput } from './image.ts';
 import { checkCommon, without, type AskOptions } from './options.ts';
 import { Scene } from './scene.ts';
+import { checkBox, checkGround, notLength, type CaptionOptions, type PixelBox } from './tasks/check.ts';
+import { groundAll } from './tasks/ground.ts';
+import { Grounding, type GroundOptions } from './tasks/grounding.ts';
+import { describePrompt } from './tasks/prompts.ts';
 
 /** A loaded model. Made by `load`. Questions are answered one at a time, in the order they were asked. */
 export class Model {
@@ -82,6 +86,70 @@ export class Model {
           stopped,
         ),
     });
+  }
+
+  /**
+   * Finds phrases in a picture: their boxes in its own pixels, which await and iterate alike. What the model says is not there
+   * has none. Coordinates are decoded under a constraint, so that whatever the model answers can be read.
+   *
+   * The errors of {@link ask}; `OPTION_INVALID` for phrases that are none.
+   *
+   * @param phrases what to find, as "the red star"; several are looked for one after another.
+   */
+  ground(
+    image: ImageInput | Scene,
+    phrases: string | readonly string[],
+    options: GroundOptions = {},
+  ): Grounding {
+    return new Grounding(async (emit, stopped) => {
+      checkCommon(options);
+      const list = checkGround(phrases, options);
+      const signal = options.signal ? AbortSignal.any([options.signal, stopped]) : stopped;
+      await groundAll(this, image, list, { ...options, signal }, emit);
+    });
+  }
+
+  /**
+   * Says what is in a picture, in one sentence or in detail.
+   *
+   * @param options those of {@link ask}, and `length`; `short` by default.
+   */
+  caption(image: ImageInput | Scene, options: CaptionOptions = {}): Answer {
+    const { caption } = this.#engine.info.config.tasks;
+    const length: unknown = (options as CaptionOptions | null)?.length ?? 'short';
+    if (length === 'short' || length === 'detailed')
+      return this.ask(image, caption[length], without(options, 'length'));
+    return new Answer(() => Promise.reject(notLength(length)), undefined);
+  }
+
+  /**
+   * Says what is in a part of a picture: the reverse of {@link ground}. A picture that is no scene is looked at for each call.
+   *
+   * @param box in pixels of the upright picture; what lies outside of it is left out.
+   */
+  describe(image: ImageInput | Scene, box: PixelBox, options: AskOptions = {}): Answer {
+    const given: unknown = (options as AskOptions | null)?.signal;
+    return new Answer(
+      async (listener, stopped) => {
+        const owned = image instanceof Scene ? null : await this.#look(image, { signal: stopped }, '?');
+        const scene = owned ?? (image as Scene);
+        try {
+          const prepare = (): AnswerRequest => {
+            checkCommon(options);
+            const prompt = describePrompt(
+              this.#engine.info.config.tasks,
+              checkBox(box, scene),
+              scene.geometry,
+            );
+            return { image: scene.idFor(this), prompt, options: without(options, 'signal') };
+          };
+          return (await this.#answer(prepare, listener, stopped)).state;
+        } finally {
+          owned?.dispose();
+        }
+      },
+      given instanceof AbortSignal ? given : undefined,
+    );
   }
 
   /** Bytes in use by the backend. */

@@ -6,6 +6,8 @@ import type { Looked, SceneId } from './engine.ts';
 import type { Explanation } from './explain.ts';
 import type { Model } from './model.ts';
 import type { AskOptions } from './options.ts';
+import type { CaptionOptions, PixelBox } from './tasks/check.ts';
+import type { Grounding, GroundOptions } from './tasks/grounding.ts';
 
 /** A picture that the model has looked at. Made by `model.look`. */
 export class Scene {
@@ -38,6 +40,21 @@ export class Scene {
   /** A question on this picture; the same as `model.ask(scene, prompt, options)`. */
   ask(prompt: Prompt, options: AskOptions = {}): Answer {
     return this.#model.ask(this, prompt, options);
+  }
+
+  /** Finds phrases in this picture; the same as `model.ground(scene, phrases, options)`. */
+  ground(phrases: string | readonly string[], options: GroundOptions = {}): Grounding {
+    return this.#model.ground(this, phrases, options);
+  }
+
+  /** Says what is in this picture; the same as `model.caption(scene, options)`. */
+  caption(options: CaptionOptions = {}): Answer {
+    return this.#model.caption(this, options);
+  }
+
+  /** Says what is in a part of this picture; the same as `model.describe(scene, box, options)`. */
+  describe(box: PixelBox, options: AskOptions = {}): Answer {
+    return this.#model.describe(this, box, options);
   }
 
   /** Frees what is kept of the picture. */

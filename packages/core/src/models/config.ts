@@ -8,6 +8,7 @@ import {
 } from './config/limits.ts';
 import { parseQuantization } from './config/quantization.ts';
 import { parseSpatial } from './config/spatial.ts';
+import { parseTasks } from './config/tasks.ts';
 import { parseText } from './config/text.ts';
 import { parseAspect } from './config/tiling.ts';
 import type { ModelConfig } from './config/types.ts';
@@ -74,6 +75,7 @@ export function parseModelConfig(json: unknown): ModelConfig {
     vision,
     text,
     spatial: config.has('spatial_config') ? parseSpatial(config.fields('spatial_config'), vision) : null,
+    tasks: parseTasks(config, vision),
     quantization: config.has('quantization') ? parseQuantization(config.fields('quantization')) : null,
   };
   checkContext(config, parsed);

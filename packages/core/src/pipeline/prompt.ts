@@ -134,12 +134,12 @@ function conversationProblem(messages: unknown): string | null {
 
 function isPart(part: unknown): part is ContentPart {
   const { type, text } = (part ?? {}) as { type?: unknown; text?: unknown };
-  return type === 'image' || (type === 'text' && typeof text === 'string');
+  return type === 'image' || ((type === 'text' || type === 'special') && typeof text === 'string');
 }
 
 function charactersOf({ content }: ChatMessage): number {
   if (typeof content === 'string') return content.length;
-  return content.reduce((sum, part) => sum + (part.type === 'text' ? part.text.length : 0), 0);
+  return content.reduce((sum, part) => sum + (part.type === 'image' ? 0 : part.text.length), 0);
 }
 
 function reasonOf(error: LoadError): string {

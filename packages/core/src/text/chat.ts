@@ -14,6 +14,12 @@ export type ContentPart =
   | {
       /** Of the picture: it stands here. */
       readonly type: 'image';
+    }
+  | {
+      /** Of a special token. */
+      readonly type: 'special';
+      /** The token, as InternVL's `<ref>`; plain text where the model has no such special token. What texts spell is never one. */
+      readonly text: string;
     };
 
 /** One turn. Exactly one part of the whole conversation is the image. */
@@ -128,7 +134,10 @@ export function renderEscaped(
   messages: readonly ChatMessage[],
 ): string {
   return template.render(
-    messages.map(({ role, content }) => ({ role, content: escapeContent(tokenizer, content) })),
+    messages.map(({ role, content }) => ({
+      role,
+      content: escapeContent(tokenizer, template.imageText, content),
+    })),
   );
 }
 
@@ -153,13 +162,20 @@ function checkMessages(messages: readonly ChatMessage[]): void {
   });
 }
 
-function escapeContent(tokenizer: Tokenizer, content: ChatMessage['content']): ChatMessage['content'] {
+function escapeContent(
+  tokenizer: Tokenizer,
+  imageText: string,
+  content: ChatMessage['content'],
+): ChatMessage['content'] {
   if (typeof content === 'string') return tokenizer.escape(content);
   // Joined before they are escaped: two harmless parts may spell a special token together.
   const parts = mergeText(content) as readonly ContentPart[];
-  return parts.map((part) =>
-    part.type === 'text' ? { type: 'text', text: tokenizer.escape(part.text) } : part,
-  );
+  return parts.map((part) => {
+    if (part.type === 'image') return part;
+    const id = part.type === 'special' ? tokenizer.id(part.text) : undefined;
+    const special = id !== undefined && tokenizer.isSpecial(id) && part.text !== imageText;
+    return { type: 'text', text: special ? part.text : tokenizer.escape(part.text) };
+  });
 }
 
 function mergeText(content: ChatMessage['content']): ChatMessage['content'] {

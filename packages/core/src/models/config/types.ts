@@ -137,6 +137,23 @@ export interface QuantizationConfig extends LayerQuantization {
   readonly layers: ReadonlyMap<string, LayerQuantization | false>;
 }
 
+/** How the model is asked for more than an answer: in the words that it was trained with. */
+export interface TasksConfig {
+  /** How it writes boxes: 0..1 of its input with decimals, or whole thousandths of the picture. */
+  readonly boxes: 'unit' | 'thousandths';
+  /** Asks where something is, with `{phrase}` in it. */
+  readonly ground: string;
+  /** Asks what is in a box, with `{box}` in it. */
+  readonly describe: string;
+  /** Ask what is in the picture. */
+  readonly caption: {
+    /** For one sentence. */
+    readonly short: string;
+    /** For all there is to say. */
+    readonly detailed: string;
+  };
+}
+
 /** What `config.json` says of a model, checked. */
 export interface ModelConfig {
   /** As the file names it. */
@@ -159,6 +176,8 @@ export interface ModelConfig {
   readonly text: TextConfig;
   /** `null` is plain LLaVA. */
   readonly spatial: SpatialConfig | null;
+  /** `task_prompts`, and what it leaves out by the model's family. */
+  readonly tasks: TasksConfig;
   /** `null`: no layer is quantised. */
   readonly quantization: QuantizationConfig | null;
 }

@@ -1,6 +1,8 @@
 /**
- * What an answer may say: a regular expression that the whole answer matches, a JSON schema that it is valid by, or texts of which
- * it is one. An answer that `maxTokens` or a stop string cuts short may be only the beginning of such a text.
+ * What an answer may say: a regular expression that the whole answer matches, a JSON schema that it is valid by, texts of which
+ * it is one, or words among which all brackets are boxes (`[0.12, 0.30, 0.45, 0.90]` in 0..1, or InternVL's
+ * `<box>[[120, 300, 450, 900]]</box>` in thousandths), as `model.ground` asks. An answer that `maxTokens` or a stop string cuts
+ * short may be only the beginning of such a text.
  */
 export type Format =
   | {
@@ -14,4 +16,8 @@ export type Format =
   | {
       /** Of which the answer is one. */
       readonly choices: readonly string[];
+    }
+  | {
+      /** How the boxes among the words are written. */
+      readonly boxes: 'unit' | 'thousandths';
     };

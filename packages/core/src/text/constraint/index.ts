@@ -1,5 +1,6 @@
 import type { Tokenizer } from '../tokenizer.ts';
 import { choice, formatError, literal, type Node } from './ast.ts';
+import { boxesAmongWords } from './boxes.ts';
 import { createConstraint, type Constraint } from './constraint.ts';
 import type { Format } from './format.ts';
 import { parseRegex } from './regex.ts';
@@ -30,7 +31,7 @@ export class Constraints {
   /** @throws {ArgumentError} `FORMAT_INVALID`. @throws {UnsupportedError} `TOKENIZER_UNSUPPORTED`. */
   of(format: Format): Constraint {
     const key = JSON.stringify(format);
-    const constraint = this.#kept.get(key) ?? this.#make(parseFormat(format));
+    const constraint = this.#kept.get(key) ?? this.#make(parseFormat(format, this.#tokenizer));
     this.#kept.delete(key);
     this.#kept.set(key, constraint);
     for (const oldest of this.#kept.keys()) {
@@ -46,13 +47,14 @@ export class Constraints {
   }
 }
 
-function parseFormat(format: Format): Node {
+function parseFormat(format: Format, tokenizer: Tokenizer): Node {
   if (typeof format !== 'object' || format === null)
     throw formatError(`it is ${String(format)}, not an object`);
   const given = Object.keys(format);
-  if (given.length !== 1) throw formatError('it has not exactly one of regex, jsonSchema and choices');
+  if (given.length !== 1) throw formatError('it has not exactly one of regex, jsonSchema, choices and boxes');
   if ('regex' in format) return parseRegex(format.regex);
   if ('jsonSchema' in format) return parseSchema(format.jsonSchema);
+  if ('boxes' in format) return boxesAmongWords(format.boxes, tokenizer);
   const choices: unknown = format.choices;
   if (!Array.isArray(choices) || choices.length === 0 || !choices.every((text) => typeof text === 'string'))
     throw formatError('choices is no list of texts, or an empty one');

@@ -1,6 +1,6 @@
 import { choice, empty, formatError, literal, repeat, sequence, type Member, type Node } from './ast.ts';
 import { overlap } from './overlap.ts';
-import { classOf, intersect, negate, union, type Ranges } from './ranges.ts';
+import { intersect, negate, union, type Ranges } from './ranges.ts';
 import { parse, parseRegex } from './regex.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
