@@ -1,15 +1,12 @@
 import type { Warning } from '../backend/index.ts';
-import { DEVICES, PRECISIONS, type Device, type Precision } from '../backends/index.ts';
+import { DEVICES, PRECISIONS, type Device, type Precision } from '../backends/devices.ts';
 import { checkSource } from '../download/index.ts';
 import type { DownloadOptions } from '../download/options.ts';
 import type { ModelSource } from '../download/source.ts';
 import { ArgumentError } from '../errors/index.ts';
-import type { ModelConfig } from '../models/config.ts';
-import { visualTokenRange } from '../models/visual.ts';
 import type { GenerateOptions } from '../pipeline/generate.ts';
-import { BEHIND_PICTURE } from '../pipeline/load_weights.ts';
 
-export type { Device, Precision } from '../backends/index.ts';
+export type { Device, Precision } from '../backends/devices.ts';
 
 /**
  * What `load` reports while it works. Bytes are of the weights, as they are downloaded (what has to be fetched again counts
@@ -74,10 +71,10 @@ export function checkLoadOptions(source: ModelSource, options: LoadOptions): voi
     throw invalid('device', device, DEVICES);
   }
   if (gpu !== undefined && !isDevice(gpu)) throw wrong('gpu', kindOf(gpu), 'a GPUDevice');
-  if (gpu !== undefined && device === 'wasm') {
+  if (gpu !== undefined && (device === 'wasm' || device === 'webgl')) {
     throw new ArgumentError({
       code: 'OPTION_INVALID',
-      message: 'gpu was given, and the device "wasm": a GPUDevice is for WebGPU.',
+      message: `gpu was given, and the device "${device}": a GPUDevice is for WebGPU.`,
       fix: 'Leave device out, or gpu.',
     });
   }
@@ -125,24 +122,6 @@ export function without<T extends object, K extends keyof T>(options: T, ...name
 
 function kindOf(value: unknown): string {
   return value === null ? 'null' : typeof value;
-}
-
-/** What the KV cache is made for when the caller does not say: longer contexts cost memory that few answers need. */
-const DEFAULT_CONTEXT = 4096;
-
-/** The configuration with the context that the caller asked for. */
-export function withContext(config: ModelConfig, context: number | undefined): ModelConfig {
-  const { text } = config;
-  if (context !== undefined && !(Number.isInteger(context) && context >= 1 && context <= text.context)) {
-    throw new ArgumentError({
-      code: 'OPTION_INVALID',
-      message: `context is ${context}; it must be a whole number of tokens, at most the model's ${text.context}.`,
-      fix: 'Leave context out for the default.',
-    });
-  }
-  // Pictures of many tiles alone may take more.
-  const wanted = Math.max(DEFAULT_CONTEXT, visualTokenRange(config).most + BEHIND_PICTURE);
-  return { ...config, text: { ...text, context: context ?? Math.min(text.context, wanted) } };
 }
 
 function invalid(name: string, value: unknown, allowed: readonly string[]): ArgumentError {
