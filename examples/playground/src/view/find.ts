@@ -5,6 +5,10 @@ import { byId, el, on } from '../dom.ts';
 import { percent } from '../format.ts';
 import { busy, marks, picture, type Mark } from '../state.ts';
 import { stop, task } from '../task.ts';
+import { afterChanges } from './live.ts';
+
+/** What was looked for last. */
+let last: readonly string[] = [];
 
 export function setUpFind(): void {
   on(byId<HTMLFormElement>('find-form'), 'submit', (event) => {
@@ -23,11 +27,15 @@ export function setUpFind(): void {
     byId('find-stop').hidden = !now;
     byId('find').hidden = now !== null;
   });
+  afterChanges('find', 'finding', () => {
+    if (last.length > 0) return find(last);
+  });
   // What was found before is not in the picture of now.
   picture.watch(() => byId('found').replaceChildren());
 }
 
 async function find(phrases: readonly string[]): Promise<void> {
+  last = phrases;
   const of = picture.value;
   const list = byId('found');
   const found: Mark[] = [];

@@ -6,6 +6,7 @@ import { percent } from '../format.ts';
 import { heatColour, strongest } from '../heat.ts';
 import { busy, explanation, heat, modelState, picture, tab } from '../state.ts';
 import { task } from '../task.ts';
+import { afterChanges } from './live.ts';
 
 let token = 0;
 let tile = 0;
@@ -29,28 +30,41 @@ export function setUpHeat(): void {
     else if (explanation.value) draw();
     else if (modelState.value.kind === 'ready' && !busy.value) void look();
   });
+  afterChanges('heat', 'looking', look);
+  picture.watch(({ drawing }) => {
+    if (!drawing && tab.value === 'heat' && modelState.value.kind === 'ready' && !busy.value) void look();
+  });
   paintLegend(byId<HTMLCanvasElement>('legend'));
 }
 
 async function look(): Promise<void> {
   const of = picture.value;
-  await task('looking', async (model, signal) => {
+  const end = await task('looking', async (model, signal) => {
     const scene = await model.look(of.input(), { signal });
     const now = scene.explanation;
     scene.dispose();
     if (of === picture.value) explanation.set(now);
-    if (!now) byId('heat-text').textContent = 'This model has no spatial tokens: it is a plain LLaVA.';
   });
+  if (end !== 'done' && !explanation.value && of === picture.value) showControls(false);
 }
 
 /** The controls for what there is to see. */
 function offer(now: Explanation | null): void {
-  byId('heat-controls').hidden = !now;
-  byId('heat-empty').hidden = now !== null;
   byId('heat-text').textContent = '';
-  if (!now) return heat.set(null);
+  if (!now) {
+    heat.set(null);
+    // Looking again is a matter of a moment: the controls stay where they are.
+    if (tab.value !== 'heat') showControls(false);
+    return;
+  }
+  showControls(true);
   tile = Math.min(tile, now.tiles.length - 1);
   const { tokens } = now.tiles[tile];
+  if (tokens.length === 0) {
+    showControls(false);
+    byId('heat-text').textContent = 'This model has no spatial tokens: it is a plain LLaVA.';
+    return;
+  }
   token = Math.min(token, tokens.length - 1);
   byId('tile-field').hidden = now.tiles.length < 2;
   byId('tile').replaceChildren(
@@ -68,6 +82,11 @@ function offer(now: Explanation | null): void {
     ),
   );
   draw();
+}
+
+function showControls(there: boolean): void {
+  byId('heat-controls').hidden = !there;
+  byId('heat-empty').hidden = there;
 }
 
 function draw(): void {

@@ -2,11 +2,12 @@
 import type { Answer, AskOptions, Chat, ImageInput, Model, Timings } from 'llava-sp';
 import { announce } from '../announce.ts';
 import { marksOf } from '../boxes.ts';
-import { byId, el, on, settled } from '../dom.ts';
+import { byId, el, on } from '../dom.ts';
 import { milliseconds } from '../format.ts';
 import type { Picture } from '../picture.ts';
 import { busy, explanation, marks, modelState, picture, timings } from '../state.ts';
 import { stop, task } from '../task.ts';
+import { afterChanges } from './live.ts';
 
 interface Turn {
   readonly question: string;
@@ -74,19 +75,10 @@ export function setUpTalk(): void {
     byId('ask').hidden = now !== null;
     document.body.classList.toggle('busy', now !== null);
   });
-  const again = settled(250, () => {
-    if (live() && last && picture.value.drawing && modelState.value.kind === 'ready') void answer(last);
-  });
-  let first = true;
-  picture.watch(() => {
-    if (!first) again();
-    first = false;
+  afterChanges('ask', 'answering', () => {
+    if (last) return answer(last);
   });
   modelState.watch(endTalk);
-}
-
-function live(): boolean {
-  return byId<HTMLInputElement>('live').checked;
 }
 
 function ask(question: string): Promise<void> {
