@@ -31,12 +31,12 @@ import { check, ErrorTable, Truth } from './harness.ts';
 
 const everything = { leastRows: 1, leastWeights: 1 };
 
-describe('every product is taken', () => {
+describe.each([{}, { drawMacs: 1 }])('every product is taken, %o', (options) => {
   const products = jsProducts();
   let backend: WebGlBackend;
   beforeAll(async () => {
     const inner = await createWasm(createTestHost(), { threads: 2, poison: true });
-    backend = new WebGlBackend(inner, products, everything);
+    backend = new WebGlBackend(inner, products, { ...everything, ...options });
     await backend.createCache(caches);
   });
   afterAll(() => backend.dispose());

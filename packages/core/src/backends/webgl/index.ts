@@ -16,7 +16,7 @@ import { throwIfAborted } from '../../errors/index.ts';
 import type { KvCacheRef, Program } from '../../ops/index.ts';
 import { cut, weightsOf, type Linear, type Part } from './cut.ts';
 import type { GpuMatrix, GpuVector, GpuProducts } from './products.ts';
-import { runStage } from './stage.ts';
+import { runStage, type StageDevice } from './stage.ts';
 import { readTransposed, readVector } from './weights.ts';
 
 export interface WebGlOptions {
@@ -24,11 +24,15 @@ export interface WebGlOptions {
   leastRows?: number;
   /** Linears of smaller weights stay where they are; for tests. */
   leastWeights?: number;
+  /** Most multiply-adds of a draw; for tests. */
+  drawMacs?: number;
 }
 
 /** Below it a product is not worth the way to the GPU and back. */
 const LEAST_ROWS = 64;
 const LEAST_WEIGHTS = 4096;
+/** A slow GPU still answers its window system between draws of so many multiply-adds, and an abort is heard. */
+const DRAW_MACS = 1e9;
 
 interface Compiled extends Executable {
   readonly parts: readonly { readonly part: Part; readonly executable: Executable | null }[];
@@ -148,15 +152,20 @@ export class WebGlBackend implements Backend {
       outputs = executable ? await this.#inner.run(executable, { ...options, inputs }) : [];
       if (!part.stage) continue;
       const given = new Map(part.given.map(({ name }, i) => [name, outputs[i]]));
-      const weights = { matrix: this.#matrix, vector: this.#vector };
-      const taken = await runStage(this.#products, part.stage, given, weights, options.signal);
+      const taken = await runStage(this.#device, part.stage, given, options.signal);
       inputs = { ...options.inputs, ...Object.fromEntries(taken) };
     }
     return outputs;
   }
 
-  readonly #matrix = (name: string): GpuMatrix => found(this.#matrices, name);
-  readonly #vector = (name: string): GpuVector => found(this.#vectors, name);
+  get #device(): StageDevice {
+    return {
+      products: this.#products,
+      matrix: (name) => found(this.#matrices, name),
+      vector: (name) => found(this.#vectors, name),
+      drawMacs: this.#options.drawMacs ?? DRAW_MACS,
+    };
+  }
 
   saveCache(tokens: number): Promise<KvSnapshot> {
     return this.#inner.saveCache(tokens);

@@ -10,14 +10,15 @@ import {
   type GpuProducts,
 } from './products.ts';
 
-/** Multiply-adds of a draw: a slow GPU still answers its window system meanwhile, and an abort is heard. */
-const DRAW_MACS = 1e9;
 /** Milliseconds after which others get a turn on the thread. */
 const TURN_MS = 16;
 
-export interface StageWeights {
-  matrix(name: string): GpuMatrix;
-  vector(name: string): GpuVector;
+export interface StageDevice {
+  readonly products: GpuProducts;
+  readonly matrix: (name: string) => GpuMatrix;
+  readonly vector: (name: string) => GpuVector;
+  /** Most multiply-adds of a draw. */
+  readonly drawMacs: number;
 }
 
 /**
@@ -25,14 +26,13 @@ export interface StageWeights {
  * @returns what they wrote, the same way.
  */
 export async function runStage(
-  products: GpuProducts,
+  device: StageDevice,
   { rows, steps }: Stage,
   given: ReadonlyMap<string, Float32Array>,
-  weights: StageWeights,
   signal?: AbortSignal,
 ): Promise<Map<string, Float32Array>> {
   const largest = Math.max(...steps.map(({ linear: { w } }) => w.n * w.k));
-  const most = Math.max(ROW_STEP, Math.floor(DRAW_MACS / largest / ROW_STEP) * ROW_STEP);
+  const most = Math.max(ROW_STEP, Math.floor(device.drawMacs / largest / ROW_STEP) * ROW_STEP);
   // Chunks of one size: each size is a kernel of its own.
   const chunk = roundUp(Math.ceil(rows / Math.ceil(rows / most)), ROW_STEP);
   const results = new Map<string, Float32Array>();
@@ -44,16 +44,15 @@ export async function runStage(
       turn = performance.now();
     }
     throwIfAborted(signal);
-    runChunk(products, steps, given, weights, results, first, Math.min(chunk, rows - first), chunk);
+    runChunk(device, steps, given, results, first, Math.min(chunk, rows - first), chunk);
   }
   return results;
 }
 
 function runChunk(
-  products: GpuProducts,
+  { products, matrix, vector }: StageDevice,
   steps: Stage['steps'],
   given: ReadonlyMap<string, Float32Array>,
-  weights: StageWeights,
   results: ReadonlyMap<string, Float32Array>,
   first: number,
   rows: number,
@@ -75,7 +74,7 @@ function runChunk(
         uploaded.set(x.name, from);
       }
       if (!from) throw new Error(`${w.name} has no x`);
-      const result = products.linear(from, weights.matrix(w.name), bias && weights.vector(bias.name), act);
+      const result = products.linear(from, matrix(w.name), bias && vector(bias.name), act);
       made.push(result);
       const wanted = y || steps.some((step) => step.residual === i);
       if (!wanted && residual === null) return;
