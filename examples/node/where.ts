@@ -4,26 +4,22 @@
  *   npm run example -- examples/images/scene.png "the red star" "the green ring" > scene.svg
  */
 import { readFile } from 'node:fs/promises';
-import { demoModel, load, paddedToSource, parseBoxes } from 'llava-sp';
+import { demoModel, load } from 'llava-sp';
 
 const [path, ...phrases] = process.argv.slice(2);
 if (!path || phrases.length === 0) throw new Error('usage: where.ts IMAGE PHRASE [PHRASE ...]');
 
 const model = await load(demoModel);
-// The picture is encoded once; each question costs only its own tokens.
+// The picture is encoded once; each phrase costs only its own tokens.
 const scene = await model.look(path);
 const drawn: string[] = [];
-for (const phrase of phrases) {
-  const answer = await scene.ask(`Where is ${phrase}?`).text();
-  console.error(`${phrase}: ${answer}`);
-  for (const box of parseBoxes(answer)) {
-    // Answers are in 0..1 of the padded square; the picture has pixels.
-    const [x1, y1, x2, y2] = paddedToSource(box, scene.width, scene.height);
-    drawn.push(
-      `<rect x="${x1}" y="${y1}" width="${x2 - x1}" height="${y2 - y1}" fill="none" stroke="black" stroke-width="3"/>`,
-      `<text x="${x1}" y="${y1 - 6}" font-family="sans-serif" font-size="14">${phrase}</text>`,
-    );
-  }
+// Boxes come one by one, in pixels of the picture.
+for await (const { text, x1, y1, x2, y2, score } of scene.ground(phrases)) {
+  console.error(`${text}: ${(100 * score).toFixed(0)} %`);
+  drawn.push(
+    `<rect x="${x1}" y="${y1}" width="${x2 - x1}" height="${y2 - y1}" fill="none" stroke="black" stroke-width="3"/>`,
+    `<text x="${x1}" y="${y1 - 6}" font-family="sans-serif" font-size="14">${text}</text>`,
+  );
 }
 const data = (await readFile(path)).toString('base64');
 console.log(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${scene.width} ${scene.height}" width="${scene.width}">
