@@ -48,10 +48,10 @@ export function checkGround(
 
 /** A box with some of the picture in it, clipped. @throws {ArgumentError} `OPTION_INVALID`. */
 export function checkBox(
-  box: PixelBox,
+  box: PixelBox | null,
   { width, height }: { readonly width: number; readonly height: number },
 ): Box {
-  const { x1 = NaN, y1 = NaN, x2 = NaN, y2 = NaN } = (box as Partial<PixelBox> | null) ?? {};
+  const { x1 = NaN, y1 = NaN, x2 = NaN, y2 = NaN } = box ?? {};
   const clipped: Box = [Math.max(x1, 0), Math.max(y1, 0), Math.min(x2, width), Math.min(y2, height)];
   if (clipped[0] < clipped[2] && clipped[1] < clipped[3]) return clipped;
   throw invalid(

@@ -1,0 +1,189 @@
+/**
+ * `model.ground` of the demo model beside its own unconstrained answers: do all outputs parse, how many boxes are right, what is
+ * recognised as absent, and what a threshold on the score would change. The scenes: `python -m recipe.evaluate --out eval-set
+ * --scenes 1000` in packages/demo-model, or, by default, the small set that is committed.
+ *
+ *   npm run bench:ground -- [--set DIR] [--device NAME] [--threads N] [--out FILE] [--limit N]
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { load, parseBoxes, sourceToInput, type Box, type Device, type GroundedBox } from '@llava-sp/node';
+import { modelUrl } from '@llava-sp/demo-model';
+import { score, type EvalRow } from '../../packages/demo-model/eval.ts';
+import { columns } from './table.ts';
+
+const home = fileURLToPath(new URL('../../packages/demo-model/', import.meta.url));
+
+/** One phrase: what the set says of it, what was found, and what the model says without a constraint. */
+export interface GroundedRow {
+  readonly row: EvalRow;
+  readonly phrase: string;
+  /** The best box of `ground`, in 0..1 of the padded square, and its score; `null`: not there. */
+  readonly found: { readonly box: Box; readonly score: number } | null;
+  /** Whether the text under the constraint can be read: a box, or words without a bracket. */
+  readonly parsed: boolean;
+  /** The set's own question, asked without a constraint. */
+  readonly free: string;
+  /** Milliseconds. */
+  readonly time: number;
+}
+
+export interface GroundOptions {
+  readonly folder: string;
+  readonly device?: Device;
+  readonly threads?: number;
+  readonly limit?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** The phrase in a question of the set; `null` for questions of another kind. */
+export function phraseOf({ task, prompt }: EvalRow): string | null {
+  if (task.startsWith('ground_')) return prompt.replace(/^.* describes: /, '');
+  if (!task.startsWith('where')) return null;
+  return prompt.replace(/^(?:where is|where's|find|locate) (the .*)[?.]$/i, '$1');
+}
+
+/** Grounds every phrase of a set. Thresholds are left to the reader: all boxes are kept. */
+export async function groundSet(options: GroundOptions): Promise<GroundedRow[]> {
+  const { folder, device, threads, limit = Infinity, onProgress } = options;
+  const lines = (await readFile(join(folder, 'questions.jsonl'), 'utf8')).trim().split('\n');
+  const rows = lines.map((line) => JSON.parse(line) as EvalRow).filter((row) => phraseOf(row) !== null);
+  const asked = rows.slice(0, limit);
+  const results: GroundedRow[] = [];
+  const model = await load(modelUrl, { device, threads });
+  try {
+    for (const row of asked) {
+      const image = join(folder, row.image);
+      const phrase = phraseOf(row) ?? '';
+      const start = performance.now();
+      const { boxes } = await model.ground(image, phrase, { threshold: 0 });
+      const time = performance.now() - start;
+      const prompt = model.info.config.tasks.ground.replace(
+        'the {phrase}',
+        phrase.replace(/^(?!the )/, 'the '),
+      );
+      // The same decoding once more, for its text.
+      const answer = model.ask(image, prompt, { format: { boxes: 'unit' } });
+      const text = await answer.text();
+      // Every bracket is a box's, and none was cut short.
+      const parsed = answer.finishReason === 'stop' && parseBoxes(text).length === text.split('[').length - 1;
+      const best = boxes.toSorted((a, b) => b.score - a.score).at(0);
+      const geometry = answer.picture?.geometry;
+      const found =
+        best && geometry ? { box: sourceToInput(cornersOf(best), geometry), score: best.score } : null;
+      const free = await model.ask(image, row.prompt).text();
+      results.push({ row, phrase, found, parsed, free, time });
+      onProgress?.(results.length, asked.length);
+    }
+  } finally {
+    await model.dispose();
+  }
+  return results;
+}
+
+function cornersOf({ x1, y1, x2, y2 }: GroundedBox): Box {
+  return [x1, y1, x2, y2];
+}
+
+export interface GroundFigures {
+  readonly present: number;
+  readonly absent: number;
+  /** Shares in 0..1: of all outputs; of present phrases with IoU of at least 0.5, by `ground` and without a constraint. */
+  readonly parsed: number;
+  readonly right: number;
+  readonly rightUnconstrained: number;
+  /** Of absent phrases, without a box. */
+  readonly absentRecognised: number;
+  readonly absentRecognisedUnconstrained: number;
+  /** Median, in milliseconds, pictures that are new included. */
+  readonly milliseconds: number;
+  /** What each threshold keeps of the right boxes and of the phrases that are there, and recognises as absent. */
+  readonly thresholds: readonly {
+    readonly threshold: number;
+    readonly right: number;
+    readonly presentKept: number;
+    readonly absentRecognised: number;
+  }[];
+}
+
+/** What became of the phrases, at every threshold. */
+export function figuresOf(results: readonly GroundedRow[]): GroundFigures {
+  const present = results.filter(({ row }) => row.box);
+  const absent = results.filter(({ row }) => !row.box);
+  const share = (list: readonly GroundedRow[], test: (result: GroundedRow) => boolean): number =>
+    list.filter(test).length / list.length;
+  const right = ({ row, found }: GroundedRow, threshold: number): boolean =>
+    found !== null && found.score >= threshold && score(row.task, `[${found.box.join(', ')}]`, row);
+  const kept = ({ found }: GroundedRow, threshold: number): boolean =>
+    found !== null && found.score >= threshold;
+  const times = results.map(({ time }) => time).sort((a, b) => a - b);
+  return {
+    present: present.length,
+    absent: absent.length,
+    parsed: share(results, ({ parsed }) => parsed),
+    right: share(present, (result) => right(result, 0)),
+    rightUnconstrained: share(present, ({ row, free }) => score(row.task, free, row)),
+    absentRecognised: share(absent, (result) => !kept(result, 0)),
+    absentRecognisedUnconstrained: share(absent, ({ free }) => parseBoxes(free).length === 0),
+    milliseconds: times[times.length >> 1],
+    thresholds: [0.05, 0.1, 0.12, 0.14, 0.15, 0.16, 0.18, 0.2].map((threshold) => ({
+      threshold,
+      right: share(present, (result) => right(result, threshold)),
+      presentKept: share(present, (result) => kept(result, threshold)),
+      absentRecognised: share(absent, (result) => !kept(result, threshold)),
+    })),
+  };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      set: { type: 'string' },
+      device: { type: 'string' },
+      threads: { type: 'string' },
+      out: { type: 'string' },
+      limit: { type: 'string' },
+    },
+  });
+  const results = await groundSet({
+    folder: resolve(values.set ?? join(home, 'testset')),
+    device: values.device as Device | undefined,
+    threads: values.threads === undefined ? undefined : Number(values.threads),
+    limit: values.limit === undefined ? undefined : Number(values.limit),
+    onProgress: (done, total) => {
+      if (done % 100 === 0 || done === total) process.stderr.write(`${done} of ${total} phrases\n`);
+    },
+  });
+  const figures = figuresOf(results);
+  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+  console.log(
+    columns([
+      ['', 'ground', 'unconstrained'],
+      ['outputs that parse', percent(figures.parsed), ''],
+      [`right, of ${figures.present} present`, percent(figures.right), percent(figures.rightUnconstrained)],
+      [
+        `recognised, of ${figures.absent} absent`,
+        percent(figures.absentRecognised),
+        percent(figures.absentRecognisedUnconstrained),
+      ],
+    ]),
+  );
+  console.log('\nWhat a threshold would change:');
+  console.log(
+    columns([
+      ['threshold', 'right', 'present kept', 'absent recognised'],
+      ...figures.thresholds.map(({ threshold, right, presentKept, absentRecognised }) => [
+        String(threshold),
+        percent(right),
+        percent(presentKept),
+        percent(absentRecognised),
+      ]),
+    ]),
+  );
+  console.log(`\n${figures.milliseconds.toFixed(0)} ms a phrase`);
+  if (values.out) await writeFile(values.out, `${JSON.stringify(figures, null, 2)}\n`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
