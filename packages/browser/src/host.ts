@@ -12,7 +12,7 @@ import { memoryStore } from './memory_store.ts';
 import { createStore } from './opfs.ts';
 import type { AssetName, Platform } from './platform.ts';
 import { databaseSettings } from './settings.ts';
-import { hasWorkers, openWorker, threadInPlace } from './workers.ts';
+import { hasWorkers, openWorker } from './workers.ts';
 
 /** Core's, with what every browser's has. */
 export type BrowserHost = Host & Required<Pick<Host, 'store' | 'readPixels'>>;
@@ -54,7 +54,7 @@ export function createHost(
       return platform.readAsset(file as AssetName);
     },
     spawnWorker(): WorkerPort {
-      return hasWorkers() ? openWorker(platform, { role: 'thread', base }) : threadInPlace();
+      return openWorker(platform, { role: 'thread', base });
     },
     openGpu,
     // By its address at run time: bundlers need not have it.

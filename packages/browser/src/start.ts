@@ -10,7 +10,6 @@ import {
   type Model,
   type ModelSource,
 } from '@llava-sp/core';
-import { createHost } from './host.ts';
 import { readPixels } from './images.ts';
 import { persist } from './origin.ts';
 import type { Platform } from './platform.ts';
@@ -51,7 +50,8 @@ export async function startModel(
   options: BrowserLoadOptions,
 ): Promise<Model> {
   const choice = choose(options);
-  const { thread: _, gpuJs, ...plain } = options;
+  const { gpuJs } = options;
+  const plain = coreOptions(options);
   const base = baseAddress();
   const task = {
     base,
@@ -59,8 +59,8 @@ export async function startModel(
     threadReason: choice.reason,
   };
   if (choice.thread === 'page') {
-    const { loadModel } = await import('./in_page.ts');
-    return loadModel(createHost(platform, { ...task, thread: 'page' }), absolute(source, base), plain);
+    const { loadHere } = await import('./in_page.ts');
+    return loadHere(platform, { ...task, thread: 'page' }, absolute(source, base), plain);
   }
   const worker = openWorker(platform, { role: 'model', ...task });
   return loadRemote(worker, absolute(source, base), persisting(plain), { readPixels, base });
@@ -68,11 +68,11 @@ export async function startModel(
 
 export async function startDoctor(platform: Platform, options: BrowserDoctorOptions): Promise<DoctorReport> {
   const { thread, reason: threadReason } = choose(options);
-  const { thread: _, ...plain } = options;
+  const plain = coreOptions(options);
   const task = { base: baseAddress(), threadReason };
   if (thread === 'worker') return doctorRemote(openWorker(platform, { role: 'model', ...task }), plain);
-  const { doctor } = await import('./in_page.ts');
-  return doctor(createHost(platform, { ...task, thread }), plain);
+  const { doctorHere } = await import('./in_page.ts');
+  return doctorHere(platform, { ...task, thread }, plain);
 }
 
 /** @throws {ArgumentError} `OPTION_INVALID`. */
@@ -88,6 +88,14 @@ function choose({ thread = 'worker', gpu }: ThreadOptions & { gpu?: GPUDevice })
   if (gpu) return { thread: 'page', reason: "the caller's GPUDevice can't leave its thread" };
   if (!hasWorkers()) return { thread: 'page', reason: 'there are no workers here' };
   return { thread, reason: 'the page does not wait for it' };
+}
+
+/** Without what only this package knows. */
+function coreOptions<T extends ThreadOptions & { gpuJs?: unknown }>(options: T): Omit<T, 'thread' | 'gpuJs'> {
+  const plain = { ...options };
+  delete plain.thread;
+  delete plain.gpuJs;
+  return plain;
 }
 
 /** What is relative is relative to the page: a worker's own address is another. */

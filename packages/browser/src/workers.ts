@@ -1,6 +1,5 @@
 /** The workers of this package: one file, whose first message says what it is to do. */
 import { DeviceError, type WorkerPort } from '@llava-sp/core';
-import { serve } from '@llava-sp/core/worker';
 import type { Platform } from './platform.ts';
 
 /** What a worker is told first. */
@@ -67,26 +66,4 @@ function notStarted(cause: unknown): DeviceError {
       'llava-sp, @llava-sp/browser and @llava-sp/demo-model in optimizeDeps.exclude.',
     cause,
   });
-}
-
-/**
- * A thread of the WASM backend in the thread at hand, for where there are no workers: in service workers. Messages take their
- * turn with other events, so that what else happens there is heard between two steps.
- */
-export function threadInPlace(): WorkerPort {
-  const { port1: near, port2: far } = new MessageChannel();
-  serve({
-    onMessage: (listener) => listen(far, listener),
-    post: (message, transfer) => far.postMessage(message, transfer),
-  });
-  return {
-    post: (message, transfer = []) => near.postMessage(message, transfer),
-    onMessage: (listener) => listen(near, listener),
-    onError: () => undefined,
-    terminate: async () => near.close(),
-  };
-}
-
-function listen(port: MessagePort, listener: (message: unknown) => void): void {
-  port.onmessage = ({ data }: MessageEvent<unknown>) => listener(data);
 }

@@ -13,7 +13,8 @@ import { createChatTemplate } from '../text/chat.ts';
 import { createTokenizer } from '../text/tokenizer.ts';
 import { LocalEngine } from './local.ts';
 import { Model } from './model.ts';
-import { checkLoadOptions, withContext, type LoadOptions } from './options.ts';
+import { withContext } from './context.ts';
+import { checkLoadOptions, type LoadOptions } from './options.ts';
 import { startDevice, type ReportProgress, type Started } from './start.ts';
 import { Warnings } from './warnings.ts';
 

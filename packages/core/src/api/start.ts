@@ -7,7 +7,8 @@ import { loadWeights, type WeightSummary } from '../pipeline/load_weights.ts';
 import { everyProgram } from '../pipeline/programs.ts';
 import type { PromptParts } from '../pipeline/prompt.ts';
 import { openWeights } from '../weights/store.ts';
-import { withContext, type LoadProgress } from './options.ts';
+import { withContext } from './context.ts';
+import type { LoadProgress } from './options.ts';
 
 /** A device with the model in it, and what is to be told of it. */
 export interface Started {

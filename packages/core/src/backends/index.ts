@@ -1,21 +1,11 @@
 import type { Backend, Choice, Warning } from '../backend/index.ts';
 import { DeviceError, UnsupportedError } from '../errors/index.ts';
 import type { Host } from '../host.ts';
+import type { Device, Precision } from './devices.ts';
 import { createWasm, type WasmOptions } from './wasm/index.ts';
 import { createWebGpu, type WebGpuOptions } from './webgpu/index.ts';
 
-/**
- * Where a model may run. `auto` takes the best that works. `webgl`, in browsers: WASM, whose large matrix products run on
- * WebGL2 by the library gpu.js, which is to be installed.
- */
-export type Device = 'auto' | 'wasm' | 'webgpu' | 'webgl';
-
-export const DEVICES: readonly Device[] = ['auto', 'wasm', 'webgpu', 'webgl'];
-
-/** Arithmetic of the WebGPU kernels. `auto` takes f16 where the adapter has it and its self-test passes. */
-export type Precision = 'auto' | 'f32' | 'f16';
-
-export const PRECISIONS: readonly Precision[] = ['auto', 'f32', 'f16'];
+export type { Device, Precision } from './devices.ts';
 
 export interface BackendOptions extends WasmOptions {
   /** A device of the caller's, for WebGPU; it is never destroyed. */
