@@ -106,6 +106,7 @@ const ways: [string, boolean, AskOptions, number][] = [
   ['the device decodes, greedy', true, {}, 1],
   ['the host decodes, with a seed', false, seeded, 3],
   ['the device decodes, with a seed', true, seeded, 3],
+  ['under a format, with a seed', true, { ...seeded, format: { regex: '[a-z .]{4,90}' } }, 4],
 ];
 
 describe.each(ways)('%s', (_what, decode, options, step) => {
