@@ -50,12 +50,40 @@ export interface GpuJs {
   destroy(): Promise<void>;
 }
 
-/** The library in what an `import` gave; `null` when it is something else. */
-export function gpuJsOf(imported: unknown): GpuJsModule | null {
-  const { default: inner, 'module.exports': commonJs } = (imported ?? {}) as Record<string, unknown>;
-  // The script for pages leaves itself where WebGPU has an interface of that name.
-  const { GPU: script } = globalThis as unknown as Record<string, unknown>;
-  return [imported, inner, commonJs, script].find(isGpuJs) ?? null;
+/** One for all models of a realm: a script that was imported once does not run again. */
+let loading: Promise<GpuJsModule | null> | null = null;
+
+/**
+ * The library, by `open`, which imports it in any form: a bundler's, or the script for pages, which leaves itself in the global
+ * `GPU`. WebGPU's interface of that name is given back afterwards. Where there is none the script would define a getter first,
+ * and then fail to assign to it in a module: it does not where something is there.
+ *
+ * @returns `null` when something else was imported. Rejects as `open` does.
+ */
+export function loadGpuJs(open: () => Promise<unknown>): Promise<GpuJsModule | null> {
+  const first = (loading ??= importGpuJs(open));
+  const forget = (): void => void (loading = null);
+  // What failed may be tried again.
+  first.then((module) => module ?? forget(), forget);
+  return first;
+}
+
+const NAME = 'GPU';
+
+async function importGpuJs(open: () => Promise<unknown>): Promise<GpuJsModule | null> {
+  if (isGpuJs(Reflect.get(globalThis, NAME))) return Reflect.get(globalThis, NAME) as GpuJsModule;
+  const before = Object.getOwnPropertyDescriptor(globalThis, NAME);
+  if (before?.configurable !== false) {
+    Object.defineProperty(globalThis, NAME, { value: {}, writable: true, configurable: true });
+  }
+  try {
+    const imported = ((await open()) ?? {}) as Record<string, unknown>;
+    const forms = [imported, imported.default, imported['module.exports'], Reflect.get(globalThis, NAME)];
+    return forms.find(isGpuJs) ?? null;
+  } finally {
+    if (before) Object.defineProperty(globalThis, NAME, before);
+    else Reflect.deleteProperty(globalThis, NAME);
+  }
 }
 
 function isGpuJs(value: unknown): value is GpuJsModule {

@@ -3,7 +3,7 @@ import type { Backend, StoredWeight } from '../../backend/index.ts';
 import { DeviceError, UnsupportedError } from '../../errors/index.ts';
 import type { Host } from '../../host.ts';
 import { linear, Recorder, type WeightRef } from '../../ops/index.ts';
-import { gpuJsOf, type GpuJsModule } from './gpu_js.ts';
+import { loadGpuJs, type GpuJsModule } from './gpu_js.ts';
 import { WebGlBackend } from './index.ts';
 import { Products } from './products.ts';
 import { selfTest } from './self_test.ts';
@@ -12,7 +12,7 @@ import { selfTest } from './self_test.ts';
  * @throws {UnsupportedError} `BACKEND_UNAVAILABLE`, saying what is missing; {@link DeviceError} `SELF_TEST_FAILED`.
  */
 export async function openProducts(host: Host): Promise<Products> {
-  const products = new Products(await loadGpuJs(host));
+  const products = new Products(await openLibrary(host));
   try {
     selfTest(products);
     return products;
@@ -22,23 +22,21 @@ export async function openProducts(host: Host): Promise<Products> {
   }
 }
 
-async function loadGpuJs(host: Host): Promise<GpuJsModule> {
-  if (!host.openGpuJs) {
+async function openLibrary(host: Host): Promise<GpuJsModule> {
+  if (host.openGpuJs === undefined) {
     throw unavailable(
       'The device "webgl" wants a browser and the library gpu.js, which was not given.',
       'In a browser pass gpuJs, the address of its gpu-browser.min.js; elsewhere use device "auto" or "wasm".',
     );
   }
-  const fix =
-    'Install gpu.js (npm install gpu.js) where the page can load it, or use device "auto" or "wasm".';
-  let imported: unknown;
+  const fix = 'Pass as gpuJs the address of gpu-browser.min.js of gpu.js 2, or use device "auto" or "wasm".';
+  let module: GpuJsModule | null;
   try {
-    imported = await host.openGpuJs();
+    module = await loadGpuJs(() => Promise.resolve(host.openGpuJs?.()));
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw unavailable(`The library gpu.js can't be loaded: ${why}`, fix, cause);
   }
-  const module = gpuJsOf(imported);
   if (!module) throw unavailable('What was loaded as gpu.js is another module.', fix);
   return module;
 }
