@@ -1,0 +1,181 @@
+/** The built playground in the system's Chromium, by servers that can be told to be slow, or to be gone. */
+import { mkdtemp, mkdir, readFile, rm } from 'node:fs/promises';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { launch, type Browser, type BrowserContext, type Page } from 'puppeteer-core';
+import { build } from 'vite';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const pictures = join(root, '.cache/playground');
+
+interface ServePlayground {
+  servePlayground(folder: string, options?: { isolated?: boolean }): RequestListener;
+}
+
+export interface Site {
+  readonly address: string;
+  /** Files whose names end so are not answered until {@link release}. */
+  hold(end: string): void;
+  release(): void;
+  close(): Promise<void>;
+}
+
+export interface Playground {
+  readonly browser: Browser;
+  serve(options?: { isolated?: boolean }): Promise<Site>;
+  close(): Promise<void>;
+}
+
+/** Builds the page, and starts a browser. The caller closes it. */
+export async function startPlayground(): Promise<Playground> {
+  const folder = await mkdtemp(join(tmpdir(), 'llava-sp-playground-'));
+  const page = join(root, 'examples/playground');
+  await build({
+    configFile: join(page, 'vite.config.ts'),
+    logLevel: 'error',
+
+    build: { outDir: folder, emptyOutDir: true },
+  });
+  await mkdir(pictures, { recursive: true });
+  const { servePlayground } = (await import(join(page, 'server.mjs'))) as ServePlayground;
+  const sites: Site[] = [];
+  const browser = await launch({
+    executablePath: '/usr/bin/chromium',
+    args: ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
+    timeout: 60_000,
+    protocolTimeout: 120_000,
+  });
+  return {
+    browser,
+    async serve(options) {
+      const site = await startSite(servePlayground(folder, options));
+      sites.push(site);
+      return site;
+    },
+    async close() {
+      await browser.close();
+      for (const site of sites) await site.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function startSite(listener: RequestListener): Promise<Site> {
+  let held: string | null = null;
+  let waiting: (() => void)[] = [];
+  const server: Server = createServer((request, response) => {
+    if (held === null || !request.url?.endsWith(held)) return listener(request, response);
+    waiting.push(() => listener(request, response));
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  let closed: Promise<void> | null = null;
+  return {
+    address: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    hold: (end) => (held = end),
+    release() {
+      held = null;
+      for (const answer of waiting) answer();
+      waiting = [];
+    },
+    close() {
+      closed ??= new Promise((done) => server.close(() => done()));
+      server.closeAllConnections();
+      return closed;
+    },
+  };
+}
+
+/** A tab with the page, in a profile of its own, and what went wrong in it. */
+export interface Tab {
+  readonly context: BrowserContext;
+  readonly page: Page;
+  /** Errors of scripts, breaches of the page's policy, requests to elsewhere. */
+  readonly wrong: string[];
+  /** Of an expression, in the page. */
+  value<T>(expression: string): Promise<T>;
+  /** Waits until an expression holds. */
+  until(expression: string, timeout?: number): Promise<void>;
+  picture(name: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openTab(
+  { browser }: Playground,
+  site: Site,
+  { search = '?device=wasm', width = 1280, height = 900 } = {},
+): Promise<Tab> {
+  const context = await browser.createBrowserContext();
+  const page = await context.newPage();
+  const wrong: string[] = [];
+  page.on('pageerror', (error) => wrong.push(String(error)));
+  page.on('console', (message) => {
+    if (message.type() === 'error') wrong.push(message.text());
+  });
+  page.on('request', (request) => {
+    const url = request.url();
+    if (!url.startsWith(site.address) && !/^(blob|data):/.test(url)) wrong.push(`asked for ${url}`);
+  });
+  await page.setViewport({ width, height });
+  await page.goto(site.address + search);
+  const value = <T>(expression: string): Promise<T> => page.evaluate(expression) as Promise<T>;
+  return {
+    context,
+    page,
+    wrong,
+    value,
+    until: async (expression, timeout = 60_000) => {
+      await page.waitForFunction(expression, { timeout, polling: 50 }).catch(async (cause: unknown) => {
+        const notice = await value<string>(`document.querySelector('#notice').innerText`);
+        throw new Error(`never: ${expression}; ${notice} ${wrong.join('; ')}`, { cause });
+      });
+    },
+    async picture(name) {
+      await page.screenshot({ path: join(pictures, `${name}.png`) as `${string}.png` });
+    },
+    close: () => context.close(),
+  };
+}
+
+export const READY = `document.querySelector('#model-line').dataset.state === 'ready'`;
+const LAST = `[...document.querySelectorAll('.turn')].at(-1)`;
+
+/** Types a question, sends it by Enter, and waits for the whole answer. */
+export async function ask(tab: Tab, question: string): Promise<string> {
+  const before = await tab.value<number>(`document.querySelectorAll('.turn').length`);
+  await tab.page.focus('#prompt');
+  await tab.page.keyboard.type(question);
+  await tab.page.keyboard.press('Enter');
+  await tab.until(
+    `document.querySelectorAll('.turn').length > ${before} && ${LAST}.dataset.state !== 'running'`,
+  );
+  return lastAnswer(tab);
+}
+
+export function lastAnswer(tab: Tab): Promise<string> {
+  return tab.value<string>(`${LAST}.querySelector('.answer').textContent`);
+}
+
+/** How well the first drawn box covers an object of the drawn scene: intersection over union, on the screen. */
+export function overlap(tab: Tab, object: string): Promise<number> {
+  return tab.value<number>(`(() => {
+    const a = document.querySelector('.mark')?.getBoundingClientRect();
+    const b = document.querySelector('.thing[aria-label*="${object}"]').getBoundingClientRect();
+    if (!a) return 0;
+    const width = Math.max(0, Math.min(a.right, b.right) - Math.max(a.left, b.left));
+    const height = Math.max(0, Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top));
+    return width * height / (a.width * a.height + b.width * b.height - width * height);
+  })()`);
+}
+
+const axe = createRequire(import.meta.url).resolve('axe-core');
+
+/** What axe-core finds, a line each. */
+export async function violations(tab: Tab): Promise<string[]> {
+  await tab.page.evaluate(await readFile(axe, 'utf8'));
+  return tab.value<string[]>(`axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => id + ': ' + html.slice(0, 200) + ' ' + failureSummary)))`);
+}
