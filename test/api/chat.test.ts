@@ -5,11 +5,14 @@ import { loadModel } from '../../packages/core/src/api/load.ts';
 import type { Model } from '../../packages/core/src/api/model.ts';
 import type { AskOptions, LoadOptions } from '../../packages/core/src/api/options.ts';
 import type * as Backends from '../../packages/core/src/backends/index.ts';
+import { createWebGpu } from '../../packages/core/src/backends/webgpu/index.ts';
 import type * as Probe from '../../packages/core/src/backends/wasm/probe.ts';
 import type { Host } from '../../packages/core/src/host.ts';
 import { FragileDevices } from '../support/fragile.ts';
 import { folderFiles, goldenFolder } from '../support/golden.ts';
+import { openTestGpu } from '../support/gpu.ts';
 import { createTestHost } from '../support/host.ts';
+import { subgroup } from '../support/variants.ts';
 
 const seam = vi.hoisted(() => ({ create: null as typeof Backends.createBackend | null }));
 vi.mock('../../packages/core/src/backends/index.ts', async (original) => ({
@@ -152,6 +155,31 @@ describe.each([false, true])('a chat, the device decodes: %s', (decode) => {
 });
 
 describe('a chat', () => {
+  test('on a GPU says the same whatever is in the cache', async () => {
+    const gpu = await openTestGpu('lavapipe');
+    devices = new FragileDevices(() =>
+      createWebGpu(createTestHost({ gpu }), { precision: 'f32', variants: subgroup }),
+    );
+    seam.create = devices.create;
+    const model = await load();
+    const [chat, disturbed] = [model.chat(first), model.chat(first)];
+    const texts: string[] = [];
+    let known = 0;
+    for (const question of QUESTIONS) {
+      const answer = say(chat, question);
+      texts.push(await answer.text());
+      expect(answer.usage.cachedTokens).toBeGreaterThan(known);
+      // All of this turn but what the device was not yet done with.
+      known = answer.usage.promptTokens;
+    }
+    const again: string[] = [];
+    for (const question of QUESTIONS) {
+      await model.ask(second, 'What?', { maxTokens: 2 }).text();
+      again.push(await say(disturbed, question).text());
+    }
+    expect(again).toEqual(texts);
+  });
+
   test('keeps of a cancelled answer what came, and drops a question that failed', async () => {
     const model = await load();
     const chat = model.chat(first);

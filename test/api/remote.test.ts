@@ -163,6 +163,31 @@ describe.each(engines)('a model %s', (_where, open) => {
     expect(await ask().text()).toBe(golden.answer);
   });
 
+  test('keeps conversations, and their place in the cache', async () => {
+    const chat = model.chat(image);
+    const questions = [golden.question, 'And now?'];
+    const texts: string[] = [];
+    for (const question of questions) texts.push(await chat.ask(question, { maxTokens: 16 }).text());
+    expect(golden.answer.startsWith(texts[0])).toBe(true);
+    const again = model.chat(image);
+    await again.ask(golden.question, { maxTokens: 16 }).text();
+    await model.ask(shades(7), '?', { maxTokens: 1 }).text();
+    const answer = again.ask('And now?', { maxTokens: 16 });
+    expect(await answer.text()).toBe(texts[1]);
+    const last = again.ask('?', { maxTokens: 1 });
+    await last.text();
+    expect(last.usage.cachedTokens).toBeGreaterThan(answer.usage.promptTokens);
+    expect(again.turns.map(({ text }) => text).slice(0, 4)).toEqual([
+      questions[0],
+      texts[0],
+      questions[1],
+      texts[1],
+    ]);
+    expect((await chat.scene).explanation.tiles[0].tokens).toHaveLength(6);
+    for (const it of [chat, again]) it.dispose();
+    await expect(chat.ask('x').text()).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
+  });
+
   test('says what runs and what it takes', async () => {
     const { info } = model;
     expect(info).toMatchObject({ name: 'LLaVA-SP-Cropping', visualTokens: 150, backend: { name: 'wasm' } });

@@ -1,5 +1,5 @@
 /** What the coordinator and its threads say to each other. All of it can be cloned or transferred. */
-import type { LlavaSpError } from '../../errors/index.ts';
+import type { WireError } from '../../errors/wire.ts';
 import type { KvCacheRef, Program } from '../../ops/index.ts';
 import type { EngineOptions, RowsMessage, WeightMessage } from './engine.ts';
 import type { Workload } from './needs.ts';
@@ -43,13 +43,4 @@ export type Request =
 /** A request with the number under which it is answered. */
 export type Envelope = Request & { seq: number };
 
-export type Reply = { seq: number; value: unknown } | { seq: number; error: SerialisedError };
-
-/** Errors keep their family and code across threads. */
-export interface SerialisedError {
-  family: string;
-  code: LlavaSpError['code'];
-  message: string;
-  fix: string;
-  stack: string | undefined;
-}
+export type Reply = { seq: number; value: unknown } | { seq: number; error: WireError };

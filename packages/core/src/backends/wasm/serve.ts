@@ -1,8 +1,9 @@
 /** A thread's side: answers requests in order with an {@link Engine}. */
-import { LlavaSpError } from '../../errors/index.ts';
+import { DeviceError, LlavaSpError } from '../../errors/index.ts';
+import { packError } from '../../errors/wire.ts';
 import { Engine } from './engine.ts';
 import { probe } from './probe.ts';
-import type { Envelope, Reply, Request, SerialisedError } from './protocol.ts';
+import type { Envelope, Reply, Request } from './protocol.ts';
 
 /** How a worker receives and sends messages; each runtime has its own. */
 export interface WorkerScope {
@@ -23,9 +24,10 @@ export function serve(scope: WorkerScope): void {
       reply = { seq: request.seq, value: thread.answer(request, transfer) };
     } catch (error) {
       // The others wait at a barrier for this thread only when one of the list's commands failed.
-      const fatal = RUNS.has(request.type);
-      if (fatal) thread.fail();
-      reply = { seq: request.seq, error: serialise(error, fatal) };
+      const inStep = !RUNS.has(request.type);
+      if (!inStep) thread.fail();
+      const told = inStep && error instanceof LlavaSpError ? error : failed(error);
+      reply = { seq: request.seq, error: packError(told) };
     }
     scope.post(reply, transfer);
   });
@@ -111,17 +113,13 @@ class Thread {
   }
 }
 
-/** `fatal`: the threads are no longer in step, whatever the error was. */
-function serialise(error: unknown, fatal: boolean): SerialisedError {
-  if (error instanceof LlavaSpError && !fatal) {
-    const { name: family, code, message, fix, stack } = error;
-    return { family, code, message, fix, stack };
-  }
-  return {
-    family: 'DeviceError',
+/** An error of its own of a thread, or one that leaves the threads out of step, whatever it was. */
+function failed(error: unknown): DeviceError {
+  return new DeviceError({
     code: 'WORKER_FAILED',
     message: `A worker thread failed: ${error instanceof Error ? error.message : String(error)}`,
     fix: 'Load the model again; if it recurs, report it with the model used.',
-    stack: error instanceof Error ? error.stack : undefined,
-  };
+    // Where it happened is lost with the thread.
+    cause: error instanceof Error ? new Error(error.stack) : error,
+  });
 }

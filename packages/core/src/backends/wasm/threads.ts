@@ -1,7 +1,8 @@
-import { ArgumentError, DeviceError, LoadError, UnsupportedError } from '../../errors/index.ts';
+import { DeviceError } from '../../errors/index.ts';
+import { unpackError } from '../../errors/wire.ts';
 import type { Host, WorkerPort } from '../../host.ts';
 import { ELSEWHERE } from './exchange.ts';
-import type { Reply, Request, SerialisedError } from './protocol.ts';
+import type { Reply, Request } from './protocol.ts';
 
 interface Waiting {
   resolve: (value: unknown) => void;
@@ -61,7 +62,7 @@ export class ThreadPool {
       const reply = message as Reply;
       const waiting = this.#waiting[rank].get(reply.seq);
       this.#waiting[rank].delete(reply.seq);
-      if ('error' in reply) waiting?.reject(revive(reply.error));
+      if ('error' in reply) waiting?.reject(unpackError(reply.error));
       else waiting?.resolve(reply.value);
     });
     port.onError((cause) => {
@@ -84,20 +85,6 @@ export class ThreadPool {
       for (const { reject } of waiting.values()) reject(error);
       waiting.clear();
     }
-  }
-}
-
-function revive({ family, code, message, fix, stack }: SerialisedError): Error {
-  const details = { code, message, fix, cause: stack === undefined ? undefined : new Error(stack) };
-  switch (family) {
-    case 'ArgumentError':
-      return new ArgumentError(details);
-    case 'LoadError':
-      return new LoadError(details);
-    case 'UnsupportedError':
-      return new UnsupportedError(details);
-    default:
-      return new DeviceError(details);
   }
 }
 
