@@ -1,0 +1,122 @@
+/** The examples for browsers, in Chromium, as `node examples/serve.ts` serves them; and the extension, from its folder. */
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { load, nodeHost } from '@llava-sp/node';
+import type { Browser, Page } from 'puppeteer-core';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { serve } from '../../examples/serve.ts';
+import { root } from '../support/deno.ts';
+import { choose, openBrowser, textOf } from './browser.ts';
+import { writeVideo } from './camera.ts';
+
+const scene = join(root, 'examples/images/scene.png');
+const demo = join(root, 'packages/demo-model/model');
+/** What the model says of the scene, in Node. */
+let described: string;
+let server: Server;
+let base: string;
+let scratch: string;
+let browser: Browser;
+
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'llava-sp-examples-'));
+  const model = await load(demo, { device: 'wasm', threads: 1 });
+  described = await model.ask(scene, 'Describe the image.').text();
+  await model.dispose();
+  await writeVideo(join(scratch, 'camera.y4m'), await nodeHost.decodeImage(await readFile(scene)));
+  server = await serve(0);
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  browser = await openBrowser([
+    '--use-fake-device-for-media-stream',
+    '--use-fake-ui-for-media-stream',
+    `--use-file-for-fake-video-capture=${join(scratch, 'camera.y4m')}`,
+  ]);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  server?.closeAllConnections();
+  server?.close();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+/** Opens an example; what goes wrong in the page fails the test. */
+async function open(example: string): Promise<Page> {
+  const page = await browser.newPage();
+  const errors: unknown[] = [];
+  page.on('pageerror', (error) => errors.push(error));
+  onTestFinished(async () => {
+    await page.close();
+    expect(errors).toEqual([]);
+  });
+  await page.goto(`${base}/${example}/`, { timeout: 30_000 });
+  return page;
+}
+
+test('a script without a bundler', async () => {
+  const page = await open('script-module');
+  await textOf(page, '[role=status]', /runs on (wasm|webgpu)/);
+  await choose(page, scene);
+  await page.click('button');
+  await textOf(page, '[role=status]', /^\d+ ms$/);
+  expect(await textOf(page, '#answer', /./)).toBe(described);
+});
+
+test("a worker of the application's own", async () => {
+  const page = await open('web-worker');
+  await textOf(page, '[role=status]', /^LLaVA-SP-Cropping on /);
+  await choose(page, scene);
+  await page.click('button:not([type])');
+  await textOf(page, '[role=status]', /^ended by stop$/);
+  expect(await textOf(page, '#answer', /./)).toBe(described);
+  // A file that is no picture is an error in words.
+  await choose(page, join(root, 'package.json'));
+  await page.click('button:not([type])');
+  await textOf(page, '[role=status]', /format/i);
+});
+
+test('the camera', async () => {
+  const page = await open('webcam');
+  await page.click('button');
+  await textOf(page, '[role=status]', /^the red star: found/);
+  const box = (await page.evaluate(`(() => {
+    const svg = document.querySelector('svg');
+    const { width, height } = svg.viewBox.baseVal;
+    const [x, y, w, h] = ['x', 'y', 'width', 'height'].map((name) => +svg.querySelector('rect').getAttribute(name));
+    return [x / width, y / height, (x + w) / width, (y + h) / height];
+  })()`)) as number[];
+  // Of the picture's 480 x 360 pixels the star spans 296..404 x 58..165.
+  for (const [i, edge] of [296 / 480, 58 / 360, 404 / 480, 165 / 360].entries()) {
+    expect(Math.abs(box[i] - edge), box.join(' ')).toBeLessThan(0.08);
+  }
+  await page.$eval('input', (input) => (input.value = 'the black heart'));
+  await textOf(page, '[role=status]', /^the black heart: not there/);
+  await page.click('button');
+  await page.waitForFunction("document.querySelector('video').srcObject === null", { timeout: 10_000 });
+});
+
+test('an extension', async () => {
+  const folder = join(scratch, 'extension');
+  await cp(join(root, 'examples/extension'), folder, { recursive: true });
+  await cp(join(root, 'packages/browser/dist/llava-sp.js'), join(folder, 'llava-sp.js'));
+  await cp(demo, join(folder, 'model'), { recursive: true });
+  const own = await openBrowser([], folder);
+  onTestFinished(() => own.close());
+  const worker = await own.waitForTarget((target) => String(target.type()) === 'service_worker', {
+    timeout: 30_000,
+  });
+  const context = await worker.worker();
+  const image = `data:image/png;base64,${(await readFile(scene)).toString('base64')}`;
+  const opened = own.waitForTarget((target) => target.url().includes('/answer.html'), { timeout: 30_000 });
+  // As a click on the entry does: the menu itself is not the page's.
+  await context?.evaluate(
+    `chrome.contextMenus.onClicked.dispatch({ menuItemId: 'describe', srcUrl: ${JSON.stringify(image)} })`,
+  );
+  const page = await (await opened).page();
+  if (!page) throw new Error('there is no window');
+  await textOf(page, '[role=status]', /^LLaVA-SP-Cropping on \w+, \d+ ms$/);
+  expect(await textOf(page, '#answer', /./)).toMatch(/star/);
+});
