@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions } from 'esbuild';
-import { launch, type Browser, type CDPSession, type Page } from 'puppeteer-core';
+import type { Browser, CDPSession, Page } from 'puppeteer-core';
+import { launchChromium } from './browsers.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const executablePath = '/usr/bin/chromium';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html',
@@ -73,20 +73,7 @@ export async function openChromium(
   const server = await serve(own, headers);
   let browser: Browser | undefined;
   try {
-    browser = await launch({
-      executablePath,
-      args: [
-        '--no-sandbox',
-        '--enable-unsafe-webgpu',
-        '--use-webgpu-adapter=swiftshader',
-        // A test may crash the GPU process as often as it likes.
-        '--disable-domain-blocking-for-3d-apis',
-        '--disable-gpu-process-crash-limit',
-        ...args,
-      ],
-      timeout: 60_000,
-      protocolTimeout: 600_000,
-    });
+    browser = await launchChromium({ args });
     const page = await browser.newPage();
     const errors: string[] = [];
     page.on('pageerror', (error) => errors.push(String(error)));
