@@ -103,7 +103,7 @@ function build(tokenizerJson: unknown, tokenizerConfig: unknown): Tokenizer {
     },
     detokenizer,
     spelling: () => createSpelling(decoder, table),
-    isSpecial: table.isSpecial,
+    isSpecial: (id) => table.isSpecial(id),
     token,
     id: (content) => library.token_to_id(content),
     prefix: findPrefix(library, config, named.bos_token),
