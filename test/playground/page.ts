@@ -1,19 +1,22 @@
 /** The built playground in the system's Chromium, by servers that can be told to be slow, or to be gone. */
 import { mkdtemp, mkdir, readFile, rm } from 'node:fs/promises';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { launch, type Browser, type BrowserContext, type Page } from 'puppeteer-core';
 import { build } from 'vite';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
+/** The demo model's own folder. */
+export const model = join(root, 'packages/demo-model/model');
+export const images = join(root, 'examples/images');
 const pictures = join(root, '.cache/playground');
 
 interface ServePlayground {
-  servePlayground(folder: string, options?: { isolated?: boolean }): RequestListener;
+  readonly servePlayground: (folder: string, options?: { isolated?: boolean }) => RequestListener;
 }
 
 export interface Site {
@@ -33,41 +36,52 @@ export interface Playground {
 /** Builds the page, and starts a browser. The caller closes it. */
 export async function startPlayground(): Promise<Playground> {
   const folder = await mkdtemp(join(tmpdir(), 'llava-sp-playground-'));
-  const page = join(root, 'examples/playground');
-  await build({
-    configFile: join(page, 'vite.config.ts'),
-    logLevel: 'error',
-
-    build: { outDir: folder, emptyOutDir: true },
-  });
-  await mkdir(pictures, { recursive: true });
-  const { servePlayground } = (await import(join(page, 'server.mjs'))) as ServePlayground;
   const sites: Site[] = [];
-  const browser = await launch({
-    executablePath: '/usr/bin/chromium',
-    args: ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
-    timeout: 60_000,
-    protocolTimeout: 120_000,
-  });
-  return {
-    browser,
-    async serve(options) {
-      const site = await startSite(servePlayground(folder, options));
-      sites.push(site);
-      return site;
-    },
-    async close() {
-      await browser.close();
-      for (const site of sites) await site.close();
-      await rm(folder, { recursive: true, force: true });
-    },
+  let browser: Browser | undefined;
+  const close = async (): Promise<void> => {
+    await browser?.close();
+    for (const site of sites) await site.close();
+    await rm(folder, { recursive: true, force: true });
   };
+  try {
+    const page = join(root, 'examples/playground');
+    const configFile = join(page, 'vite.config.mjs');
+    await build({ configFile, logLevel: 'error', build: { outDir: folder, emptyOutDir: true } });
+    await mkdir(pictures, { recursive: true });
+    const server = (await import(join(page, 'server.mjs'))) as ServePlayground;
+    browser = await launch({
+      executablePath: '/usr/bin/chromium',
+      args: [
+        '--no-sandbox',
+        '--enable-unsafe-webgpu',
+        '--use-webgpu-adapter=swiftshader',
+        // A camera that shows a test picture, and a user who agrees.
+        '--use-fake-device-for-media-stream',
+        '--use-fake-ui-for-media-stream',
+      ],
+      timeout: 60_000,
+      protocolTimeout: 120_000,
+    });
+    return {
+      browser,
+      async serve(options) {
+        const site = await startSite(server.servePlayground(folder, options));
+        sites.push(site);
+        return site;
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 async function startSite(listener: RequestListener): Promise<Site> {
   let held: string | null = null;
   let waiting: (() => void)[] = [];
   const server: Server = createServer((request, response) => {
+    if (request.url?.startsWith('/model/')) return void sendModel(request.url, response);
     if (held === null || !request.url?.endsWith(held)) return listener(request, response);
     waiting.push(() => listener(request, response));
   });
@@ -87,6 +101,18 @@ async function startSite(listener: RequestListener): Promise<Site> {
       return closed;
     },
   };
+}
+
+/** A file of the demo model at an address of its own, over a slow line: about a second for the weights. */
+async function sendModel(url: string, response: ServerResponse): Promise<void> {
+  const bytes = await readFile(join(model, basename(url))).catch(() => null);
+  if (!bytes) return void response.writeHead(404).end();
+  response.writeHead(200, { 'content-length': bytes.length });
+  for (let at = 0; at < bytes.length && !response.destroyed; at += 1 << 19) {
+    response.write(bytes.subarray(at, at + (1 << 19)));
+    await new Promise((done) => setTimeout(done, 120));
+  }
+  response.end();
 }
 
 /** A tab with the page, in a profile of its own, and what went wrong in it. */
@@ -134,7 +160,7 @@ export async function openTab(
       });
     },
     async picture(name) {
-      await page.screenshot({ path: join(pictures, `${name}.png`) as `${string}.png` });
+      await page.screenshot({ path: `${pictures}/${name}.png` });
     },
     close: () => context.close(),
   };

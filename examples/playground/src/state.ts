@@ -1,5 +1,5 @@
 /** All that the parts of the page share. */
-import type { Explanation, LoadProgress, Model, Timings } from 'llava-sp';
+import type { Explanation, LoadProgress, Model } from 'llava-sp';
 import { pictureOfDrawing, type Picture } from './picture.ts';
 import { FIRST_DRAWING } from './scene/world.ts';
 import { signal } from './signal.ts';
@@ -25,6 +25,17 @@ export interface Heat {
   readonly opacity: number;
 }
 
+/** What a piece of work took, in milliseconds; left out where it does not apply. */
+export interface Run {
+  /** Of what, for people. */
+  readonly name: string;
+  /** 0: the picture was known already. */
+  readonly vision?: number;
+  readonly prefill?: number;
+  readonly tokensPerSecond?: number;
+  readonly total: number;
+}
+
 export const modelState = signal<ModelState>({ kind: 'none' });
 export const picture = signal<Picture>(pictureOfDrawing(FIRST_DRAWING));
 export const marks = signal<readonly Mark[]>([]);
@@ -33,7 +44,7 @@ export const explanation = signal<Explanation | null>(null);
 export const heat = signal<Heat | null>(null);
 /** What is under way, as people call it; `null` when nothing is. */
 export const busy = signal<string | null>(null);
-export const timings = signal<Timings | null>(null);
+export const lastRun = signal<Run | null>(null);
 export const failure = signal<unknown>(null);
 
 export type Tab = 'ask' | 'find' | 'heat';

@@ -1,11 +1,11 @@
 /** What ran, how long it took, and why it was chosen; and what went wrong. */
-import type { Model, Timings } from 'llava-sp';
+import type { Model } from 'llava-sp';
 import { byId, el, on } from '../dom.ts';
 import { bytes, milliseconds } from '../format.ts';
-import { failure, modelState, timings } from '../state.ts';
+import { failure, lastRun, modelState, type Run } from '../state.ts';
 
 export function setUpFacts(): void {
-  timings.watch(showTimings);
+  lastRun.watch(showRun);
   modelState.watch((now) => {
     byId('device').hidden = now.kind !== 'ready';
     if (now.kind === 'ready') void showDevice(now.model);
@@ -36,13 +36,19 @@ export async function showDevice(model: Model): Promise<void> {
   byId('device-line').textContent = [...facts, `${bytes(total)} of memory`].join(' · ');
 }
 
-function showTimings(now: Timings | null): void {
-  byId('timings').hidden = !now;
-  if (!now) return;
-  byId('time-vision').textContent = now.vision > 0 ? milliseconds(now.vision) : 'known';
-  byId('time-prefill').textContent = milliseconds(now.prefill);
-  byId('time-rate').textContent = now.tokensPerSecond > 0 ? now.tokensPerSecond.toFixed(0) : '–';
-  byId('time-total').textContent = milliseconds(now.total);
+function showRun(run: Run | null): void {
+  byId('run').hidden = !run;
+  if (!run) return;
+  byId('run-name').textContent = run.name;
+  const show = (id: string, value: number | undefined, words: (value: number) => string): void => {
+    const element = byId(id);
+    element.textContent = value === undefined ? '' : words(value);
+    if (element.parentElement) element.parentElement.hidden = value === undefined;
+  };
+  show('time-vision', run.vision, (value) => (value > 0 ? milliseconds(value) : 'known'));
+  show('time-prefill', run.prefill, milliseconds);
+  show('time-rate', run.tokensPerSecond || undefined, (value) => value.toFixed(0));
+  show('time-total', run.total, milliseconds);
 }
 
 function showFailure(error: unknown): void {

@@ -2,8 +2,7 @@
 import { announce } from '../announce.ts';
 import { mark, placeOf } from '../boxes.ts';
 import { byId, el, on } from '../dom.ts';
-import { percent } from '../format.ts';
-import { busy, marks, picture, type Mark } from '../state.ts';
+import { busy, lastRun, marks, picture, type Mark } from '../state.ts';
 import { stop, task } from '../task.ts';
 import { afterChanges } from './live.ts';
 
@@ -42,6 +41,7 @@ async function find(phrases: readonly string[]): Promise<void> {
   const lines: string[] = [];
   list.replaceChildren();
   marks.set([]);
+  const began = performance.now();
   const end = await task('finding', async (model, signal) => {
     for await (const { x1, y1, x2, y2, score, text } of model.ground(of.input(), phrases, { signal })) {
       if (of !== picture.value) continue;
@@ -49,11 +49,13 @@ async function find(phrases: readonly string[]): Promise<void> {
       found.push(one);
       marks.set([...found]);
       const place = placeOf(one.box, of.width, of.height);
-      list.append(line(one.colour, text, place, percent(score)));
+      list.append(line(one.colour, text, place, score.toFixed(2)));
       lines.push(`${text}, ${place}`);
     }
   });
   if (end !== 'done' || of !== picture.value) return;
+  const many = phrases.length === 1 ? 'one phrase' : `${phrases.length} phrases`;
+  lastRun.set({ name: `Finding ${many}`, total: performance.now() - began });
   for (const phrase of phrases) {
     if (found.some(({ label }) => label === phrase)) continue;
     list.append(line(null, phrase, 'not there', ''));
@@ -69,6 +71,6 @@ function line(colour: number | null, phrase: string, place: string, score: strin
     el('span', { className: 'key', 'aria-hidden': 'true' }),
     el('span', { className: 'phrase' }, phrase),
     el('span', { className: 'place' }, place),
-    el('span', { className: 'score' }, score),
+    el('span', { className: 'score', title: 'Mean probability of the coordinates' }, score),
   );
 }

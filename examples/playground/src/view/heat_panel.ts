@@ -4,7 +4,7 @@ import { placeOf } from '../boxes.ts';
 import { byId, el, on } from '../dom.ts';
 import { percent } from '../format.ts';
 import { heatColour, strongest } from '../heat.ts';
-import { busy, explanation, heat, modelState, picture, tab } from '../state.ts';
+import { busy, explanation, heat, lastRun, modelState, picture, tab } from '../state.ts';
 import { task } from '../task.ts';
 import { afterChanges } from './live.ts';
 
@@ -41,8 +41,10 @@ async function look(): Promise<void> {
   const of = picture.value;
   const end = await task('looking', async (model, signal) => {
     const scene = await model.look(of.input(), { signal });
-    const now = scene.explanation;
+    const { explanation: now, timings } = scene;
     scene.dispose();
+    const vision = timings.vision + timings.prefix;
+    lastRun.set({ name: 'Looking at the picture', vision, total: timings.preprocess + vision });
     if (of === picture.value) explanation.set(now);
   });
   if (end !== 'done' && !explanation.value && of === picture.value) showControls(false);

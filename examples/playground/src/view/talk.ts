@@ -5,7 +5,7 @@ import { marksOf } from '../boxes.ts';
 import { byId, el, on } from '../dom.ts';
 import { milliseconds } from '../format.ts';
 import type { Picture } from '../picture.ts';
-import { busy, explanation, marks, modelState, picture, timings } from '../state.ts';
+import { busy, explanation, lastRun, marks, modelState, picture } from '../state.ts';
 import { stop, task } from '../task.ts';
 import { afterChanges } from './live.ts';
 
@@ -123,37 +123,34 @@ async function answer({ question, make, element, answer: into, facts }: Turn): P
   into.textContent = '';
   facts.textContent = '';
   marks.set([]);
-  let current: Answer | null = null;
+  const spent: string[] = [];
   const end = await task('answering', async (model, signal) => {
-    current = make(model, of.input(), { signal, explain: true });
+    const current = make(model, of.input(), { signal, explain: true });
     for await (const piece of current) {
       text += piece;
       write();
     }
     if (of === picture.value) explanation.set(current.explanation);
-    timings.set(await withVision(current.timings));
+    const { looked, times } = await timesOf(current);
+    lastRun.set({ name: `“${question}”`, ...times });
+    spent.push(milliseconds(times.total));
+    if (times.tokensPerSecond > 0) spent.push(`${times.tokensPerSecond.toFixed(0)} tokens/s`);
+    const { cachedTokens } = current.usage;
+    if (!looked && cachedTokens > 0) spent.push(`${cachedTokens} tokens were known already`);
   });
   element.dataset['state'] = end;
   if (end !== 'done' && !text) into.textContent = 'No answer.';
-  const { total = 0, tokensPerSecond = 0 } = (current as Answer | null)?.timings ?? {};
-  const cached = (current as Answer | null)?.usage.cachedTokens ?? 0;
-  facts.textContent = [
-    end === 'done' ? '' : end,
-    total > 0 ? milliseconds(total) : '',
-    tokensPerSecond > 0 ? `${tokensPerSecond.toFixed(0)} tokens/s` : '',
-    cached > 0 ? `${cached} tokens were known already` : '',
-  ]
-    .filter(Boolean)
-    .join(' · ');
+  facts.textContent = end === 'done' ? spent.join(' · ') : end;
   if (end === 'done') announce(`Answer: ${text}`);
 }
 
-/** A conversation looks at its picture before the first question: that is told with its answer. */
-async function withVision(now: Timings): Promise<Timings> {
-  if (!talk?.fresh) return now;
+/** A conversation looks at its picture before the first question: that is counted with its answer. */
+async function timesOf({ timings: times }: Answer): Promise<{ looked: boolean; times: Timings }> {
+  if (!talk?.fresh) return { looked: times.vision > 0, times };
   talk.fresh = false;
-  const { vision, prefix } = (await talk.chat.scene).timings;
-  return { ...now, vision: vision + prefix };
+  const { preprocess, vision, prefix } = (await talk.chat.scene).timings;
+  const total = times.total + preprocess + vision + prefix;
+  return { looked: true, times: { ...times, vision: vision + prefix, total } };
 }
 
 function ready(): Model {

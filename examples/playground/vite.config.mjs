@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { defineConfig, type Plugin } from 'vite';
+import { defineConfig } from 'vite';
 
 /** Writes into the built service worker which files there are, and a version made of their contents. */
-function fillServiceWorker(): Plugin {
+function fillServiceWorker() {
   return {
     name: 'fill-service-worker',
     writeBundle({ dir = '' }) {

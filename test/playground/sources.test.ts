@@ -1,0 +1,128 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ElementHandle } from 'puppeteer-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import {
+  READY,
+  ask,
+  images,
+  model,
+  openTab,
+  startPlayground,
+  type Playground,
+  type Site,
+  type Tab,
+} from './page.ts';
+
+const STAR = 'Where is the red star?';
+/** What the model says of examples/images/scene.png, everywhere. */
+const ANSWER = '[0.62, 0.24, 0.84, 0.47]';
+
+let playground: Playground;
+let site: Site;
+let tab: Tab;
+beforeAll(async () => {
+  playground = await startPlayground();
+  site = await playground.serve();
+  tab = await openTab(playground, site);
+  await tab.until(READY);
+});
+afterAll(() => playground?.close());
+
+const SHOWN = `document.querySelector('#canvas').getAttribute('aria-label')`;
+
+async function choose(selector: string, ...paths: string[]): Promise<void> {
+  const input = (await tab.page.$(selector)) as ElementHandle<HTMLInputElement> | null;
+  if (!input) throw new Error(`there is no ${selector}`);
+  await input.uploadFile(...paths);
+}
+
+/** A file in the page, as `globalThis.transfer`: what a drop and the clipboard carry. */
+async function carry(name: string): Promise<void> {
+  const bytes = (await readFile(join(images, name))).toString('base64');
+  await tab.value(`globalThis.transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(atob('${bytes}'), (c) => c.charCodeAt(0))], '${name}', { type: 'image/png' }));
+    undefined`);
+}
+
+it('asks about a file: chosen, pasted, dropped', async () => {
+  await choose('#picture-file', join(images, 'scene.png'));
+  await tab.until(`${SHOWN} === 'scene.png'`);
+  expect(await ask(tab, STAR)).toBe(ANSWER);
+  expect(await tab.value(`document.querySelector('#editor').hidden`)).toBe(true);
+
+  await carry('tall.png');
+  await tab.value(
+    `document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: transfer })), undefined`,
+  );
+  await tab.until(`${SHOWN} === 'Pasted picture'`);
+
+  await carry('scene.png');
+  const drop = (type: string): string =>
+    `document.dispatchEvent(new DragEvent('${type}', { dataTransfer: transfer, cancelable: true }))`;
+  await tab.value(drop('dragenter'));
+  expect(await tab.value(`document.querySelector('#drop').hidden`)).toBe(false);
+  await tab.value(drop('drop'));
+  await tab.until(`${SHOWN} === 'scene.png'`);
+  expect(await ask(tab, STAR)).toBe(ANSWER);
+
+  // What is no picture is said so, and the picture stays.
+  await choose('#picture-file', join(model, 'config.json'));
+  await tab.until(`!document.querySelector('#notice').hidden`);
+  expect(await tab.value(SHOWN)).toBe('scene.png');
+});
+
+it('takes a picture with the camera, and lets go of it', async () => {
+  await tab.page.click('#camera');
+  await tab.until(`!document.querySelector('#shutter').disabled`);
+  await tab.value(
+    `globalThis.track = document.querySelector('#camera-video').srcObject.getTracks()[0], undefined`,
+  );
+  await tab.page.click('#shutter');
+  expect(await tab.value(SHOWN)).toBe('A picture from the camera');
+  await tab.until(`track.readyState === 'ended'`);
+  expect(await ask(tab, 'Describe the image.')).not.toBe('');
+  // Back at the drawing.
+  await tab.page.click('#draw');
+  expect(await tab.value(`document.querySelectorAll('.thing').length`)).toBe(4);
+});
+
+it('loads a model from an address, shows how far it is, keeps it, and deletes it', async () => {
+  const name = `${site.address}model/`;
+  await tab.value(`globalThis.texts = [];
+    new MutationObserver(() => texts.push(document.querySelector('#load-text').textContent))
+      .observe(document.querySelector('#load-text'), { childList: true, characterData: true, subtree: true })`);
+  await tab.page.click('#open-model');
+  await tab.page.click('[name=kind][value=address]');
+  await tab.page.type('#address', name);
+  await tab.page.click('#load');
+  await tab.until(`!document.querySelector('#loading').hidden`);
+  await tab.until(READY);
+  const texts = await tab.value<string[]>('texts');
+  expect(
+    texts.some((text) => /Downloading · .* of 4\.\d MB · .*B\/s · \d+ s left · \d+ %/.test(text)),
+    texts.join('; '),
+  ).toBe(true);
+  expect(await tab.value(`document.querySelector('#model-line').textContent`)).toContain(name);
+
+  await tab.page.click('#open-model');
+  await tab.until(`document.querySelectorAll('#cache-list li').length === 1`);
+  expect(await tab.value(`document.querySelector('#cache-list li').innerText`)).toMatch(
+    /\/model\/?\s+4\.\d MB\s+Delete/,
+  );
+  await tab.page.click('#cache-list button');
+  await tab.until(`document.querySelectorAll('#cache-list li').length === 0`);
+  await tab.page.keyboard.press('Escape');
+  // It is loaded: that its files are gone is nothing to it.
+  expect(await ask(tab, STAR)).toMatch(/^\[/);
+});
+
+it('loads a model from a folder', async () => {
+  await tab.page.click('#open-model');
+  await tab.page.click('[name=kind][value=folder]');
+  await choose('#folder', model);
+  await tab.page.click('#load');
+  await tab.until(`${READY} && document.querySelector('#model-line').textContent.startsWith('model ·')`);
+  expect(await ask(tab, STAR)).toMatch(/^\[/);
+  expect(tab.wrong).toEqual([]);
+});
