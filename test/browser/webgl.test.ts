@@ -49,7 +49,7 @@ describe('in a page without threads', () => {
         const webgl = await ask({ options: { device: 'webgl' }, lose: [newPicture] });
         console.log(`vision: webgl ${milliseconds(webgl)}, wasm ${milliseconds(wasm)}`);
         expect(webgl.texts).toEqual(wasm.texts);
-        expect(webgl.evaluates).toBe(false);
+        expect(webgl).toMatchObject({ evaluates: false, leaves: false });
         expect(webgl.backend).toMatchObject({ name: 'webgl', threads: 1 });
         expect(webgl.choices[0]).toEqual({ what: 'device', chosen: 'webgl', reason: 'asked for' });
         const products = webgl.choices.find(({ what }) => what === 'matrix products on the GPU');
@@ -102,6 +102,7 @@ test(
       expect(without.error?.fix).toMatch(/gpuJs/);
       const gpuJs = '/node_modules/gpu.js/dist/gpu-browser.min.js';
       const answer = await chromium.run<BuiltAnswer>({ ...input, gpuJs }, MINUTES);
+      expect(answer.error).toBeUndefined();
       expect(answer).toMatchObject({ backend: 'webgl', thread: 'worker' });
       const node = await load(join(root, model), { device: 'wasm' });
       expect(answer.text).toBe(await node.ask(join(root, question.image), question.prompt).text());

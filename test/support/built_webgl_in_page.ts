@@ -14,7 +14,12 @@ export interface BuiltAnswer {
   readonly backend: string;
   readonly thread: string | undefined;
   readonly text: string;
-  readonly error?: { readonly name: string; readonly code: unknown; readonly fix: unknown };
+  readonly error?: {
+    readonly name: string;
+    readonly code: unknown;
+    readonly message: string;
+    readonly fix: unknown;
+  };
 }
 
 export default async function run({
@@ -32,7 +37,7 @@ export default async function run({
     await model.dispose();
     return { backend: backend.name, thread: choices.find(({ what }) => what === 'thread')?.chosen, text };
   } catch (cause) {
-    const { name, code, fix } = cause as { name: string; code: unknown; fix: unknown };
-    return { backend: '', thread: undefined, text: '', error: { name, code, fix } };
+    const { name, code, message, fix } = cause as Required<BuiltAnswer>['error'];
+    return { backend: '', thread: undefined, text: '', error: { name, code, message, fix } };
   }
 }

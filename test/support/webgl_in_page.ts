@@ -15,7 +15,12 @@ export interface WebGlAsked extends Pick<Asked, 'texts' | 'backend' | 'choices' 
   evaluates: boolean;
   /** Of the model, when all was answered. */
   weightBytes: number;
+  /** Whether the library stayed behind where WebGPU has its interface. */
+  leaves: boolean;
 }
+
+// As in a browser without WebGPU: the script of gpu.js stumbles there when nobody catches it.
+Reflect.deleteProperty(globalThis, 'GPU');
 
 const contexts: WebGL2RenderingContext[] = [];
 const getContext = Reflect.get(HTMLCanvasElement.prototype, 'getContext') as (...args: unknown[]) => unknown;
@@ -40,6 +45,7 @@ export default async function run({ model: source, options, questions, lose = []
       vision: [],
       evaluates: evaluates(),
       weightBytes: (await model.memory()).weights,
+      leaves: 'GPU' in globalThis,
     };
     for (const [i, { image, prompt }] of questions.entries()) {
       if (lose.includes(i)) contexts.at(-1)?.getExtension('WEBGL_lose_context')?.loseContext();
