@@ -1,7 +1,7 @@
 /** The server, asked by OpenAI's own client. */
 import { readFile } from 'node:fs/promises';
 import OpenAI from 'openai';
-import type { Model } from '@llava-sp/node';
+import { AbortedError, Answer, DeviceError, type Model } from '@llava-sp/node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Service } from '../../packages/llava-sp/src/serve/server.ts';
 import {
@@ -466,6 +466,79 @@ test('the queue is bounded; the client comes again by itself', async () => {
   setTimeout(release, 100);
   const answers = await Promise.all([...waiting, patient]);
   expect(new Set(answers.map(({ choices }) => choices[0].message.content))).toEqual(new Set([await done]));
+});
+
+describe('the end', () => {
+  test('answers that take longer than the server waits are cancelled, in words', async () => {
+    const own = await startService(model);
+    const { release, done } = occupy(model);
+    const waiting = [false, true].map((stream) =>
+      clientOf(own)
+        .chat.completions.create({ model: MODEL, messages: about(scene, WHERE), stream })
+        .catch((error: unknown) => error),
+    );
+    await until(() => own.load.requests === 2);
+    const closed = own.close(100);
+    for (const error of await Promise.all(waiting)) {
+      expect(error).toBeInstanceOf(OpenAI.InternalServerError);
+      expect(error).toMatchObject({ status: 503, code: 'closing' });
+    }
+    await closed;
+    release();
+    await done;
+  });
+
+  test('a stream that is cancelled says so at its end', async () => {
+    // It goes on until it is stopped.
+    const endless: ConstructorParameters<typeof Answer>[0] = (listener, signal) => {
+      listener.emit({ text: 'A' });
+      return new Promise((_, fail) => {
+        signal.addEventListener('abort', () => fail(new AbortedError(signal.reason)));
+      });
+    };
+    const own = await startService({
+      ask: (_image, _prompt, options) => new Answer(endless, options?.signal),
+    });
+    const stream = await clientOf(own).chat.completions.create({
+      model: MODEL,
+      messages: about(scene, WHERE),
+      stream: true,
+    });
+    const read = async (): Promise<string> => {
+      let text = '';
+      for await (const { choices } of stream) text += choices[0].delta.content ?? '';
+      return text;
+    };
+    const reading = read();
+    await until(() => own.load.requests === 1);
+    await own.close(50);
+    await expect(reading).rejects.toMatchObject({ code: 'closing' });
+  });
+
+  test('a model that can not answer any more is reported once, and by /health', async () => {
+    const failures: string[] = [];
+    const own = await startService(
+      {
+        ask: () => {
+          throw new DeviceError({ code: 'WORKER_FAILED', message: 'A thread ended.', fix: 'Load it again.' });
+        },
+      },
+      { onFailure: ({ code }) => failures.push(code) },
+    );
+    for (let i = 0; i < 2; i++) {
+      const error: unknown = await clientOf(own)
+        .chat.completions.create({ model: MODEL, messages: about(scene, WHERE) })
+        .catch((cause: unknown) => cause);
+      expect(error).toMatchObject({ status: 500, code: 'WORKER_FAILED' });
+    }
+    expect(failures).toEqual(['WORKER_FAILED']);
+    const health = await fetch(own.url.replace('/v1', '/health'));
+    expect([health.status, await health.json()]).toEqual([
+      503,
+      { status: 'failed', model: MODEL, requests: 0 },
+    ]);
+    await own.close();
+  });
 });
 
 test('the log has one line a request, and nothing of what was said', async () => {

@@ -68,6 +68,8 @@ const OF_REQUEST = new Set(['IMAGE_DECODE_FAILED', 'FILE_UNREADABLE']);
 /** What went wrong, in OpenAI's words. What is nobody's business outside (stacks, paths) stays inside. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  // The server's own reason for ending the work.
+  if (error instanceof AbortedError && error.cause instanceof ApiError) return error.cause;
   if (!(error instanceof LlavaSpError)) {
     return new ApiError(500, 'internal_error', 'The server failed; its log says more.', { cause: error });
   }

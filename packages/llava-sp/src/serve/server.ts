@@ -35,7 +35,7 @@ export interface ServeOptions {
 }
 
 /** Bodies of the largest size that may be in memory at once. */
-const BODIES = 16;
+const BODIES = 8;
 /** Far more than any desktop's clients open. */
 const MAX_CONNECTIONS = 512;
 /** Milliseconds that a connection is heard out behind an answer that came before its request's end. */
@@ -124,7 +124,7 @@ export class Service {
     const closed = new Promise((done) => this.#server.close(done));
     // Not by closeIdleConnections: one that has not asked yet is not idle to it.
     for (const socket of this.#connections.keys()) this.#count(socket, 0);
-    const timer = setTimeout(() => this.#ending.abort(), grace);
+    const timer = setTimeout(() => this.#ending.abort(closing()), grace);
     // Answers that are cancelled still send their last words.
     const last = setTimeout(() => this.#server.closeAllConnections(), grace + 2000);
     await closed;
@@ -225,7 +225,7 @@ export class Service {
     work: Work,
     proceed: (() => void) | undefined,
   ): Promise<void> {
-    if (this.#closing) throw new ApiError(503, 'closing', 'The server is being stopped.');
+    if (this.#closing) throw closing();
     // A page of any origin may send other types without being asked.
     if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
       throw new ApiError(415, 'unsupported_media_type', 'The body must be application/json.');
@@ -244,8 +244,10 @@ export class Service {
     try {
       checkLength(request, maxBody);
       proceed?.();
-      const body = await readBody(request, maxBody, this.#budget, (bytes) => (held += bytes));
-      const wanted = parseRequest(parseJson(body));
+      // Without a name: the bytes may go while the request waits.
+      const wanted = parseRequest(
+        parseJson(await readBody(request, maxBody, this.#budget, (bytes) => (held += bytes))),
+      );
       this.#checkModel(wanted.model);
       const leave = this.#admission.enter();
       let answer: Answer | null = null;
@@ -280,6 +282,10 @@ export class Service {
     this.#failed = true;
     this.#options.onFailure?.(error);
   }
+}
+
+function closing(): ApiError {
+  return new ApiError(503, 'closing', 'The server is being stopped.');
 }
 
 /** What the log says of a request besides. */
