@@ -1,6 +1,5 @@
 import { LoadError } from '../errors/index.ts';
 import type { ModelStore } from '../host.ts';
-import { describeFolder, folderOf } from './entry.ts';
 
 /** A downloaded model. */
 export interface CachedModel {
@@ -32,7 +31,10 @@ export interface ModelCache {
 export function createCache(store: ModelStore): ModelCache {
   const sizeOf = async (folder: string): Promise<number> =>
     [...(await store.list(folder)).values()].reduce((sum, size) => sum + size, 0);
+  // Who only asks models pays for none of it.
+  const entries = () => import('./entry.ts');
   const list = async (): Promise<CachedModel[]> => {
+    const { describeFolder } = await entries();
     const models: CachedModel[] = [];
     for (const folder of await store.folders()) {
       const known = await describeFolder(store, folder);
@@ -41,6 +43,7 @@ export function createCache(store: ModelStore): ModelCache {
     return models.sort((a, b) => (a.name < b.name ? -1 : 1));
   };
   const remove = async (name: string): Promise<number> => {
+    const { folderOf } = await entries();
     const folder = folderOf(name);
     const release = await store.lock(folder, { wait: false });
     if (!release) {

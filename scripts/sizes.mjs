@@ -1,0 +1,142 @@
+// `npm run sizes`: what an application pays for, as a table; fails when something is over its budget in sizes.json.
+// "To answer" is what a page needs for an answer of the demo model, with either backend: the page's and the worker's code of
+// core and browser as Vite's bundler minifies it, all WGSL, and both WASM builds (a page fetches one of them). Apart from it stand
+// the third-party libraries, the decoders of picture files, and what code asks for by import() when it is first used.
+// npm run build comes before.
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { rolldown } from 'rolldown';
+import { withTarballs } from './pack.mjs';
+import { root } from './run.mjs';
+
+const LIBRARIES = [/^@huggingface\//, 'hash-wasm'];
+const DECODERS = [/^@jsquash\//, 'jpeg-js'];
+
+/** What is fetched when it is first used, by the module that import() names. */
+const ON_REQUEST = [
+  ['decoders of picture files, without the codecs', /core\/src\/image\/(codecs|decoder)/],
+  ['downloads into the cache', /core\/src\/download\/(lazy|entry|sha256)/],
+  ['constrained answers, ground, caption, describe', /core\/src\/(text\/constraint|api\/tasks)/],
+  ["WebGPU's self-test (once an adapter) and doctor", /core\/src\/(doctor|backends\/webgpu\/self_test)/],
+  ['the WebGL tier, without gpu.js', /core\/src\/backends\/webgl/],
+];
+
+const budgets = JSON.parse(readFileSync(new URL('./sizes.json', import.meta.url), 'utf8'));
+const gzip = (bytes) => gzipSync(bytes, { level: 9 }).length;
+const file = (path) => readFileSync(join(root, path));
+
+/** The minified chunks of some entries by name: their bytes, what they import, and the files in them. */
+async function bundle(input, external, options = {}) {
+  const bundled = await rolldown({
+    cwd: root,
+    input,
+    platform: 'browser',
+    tsconfig: false,
+    treeshake: { moduleSideEffects: false },
+    external: [...external, /^node:/],
+    logLevel: 'silent',
+    plugins: [
+      {
+        name: 'core',
+        resolveId(id) {
+          if (!/^@llava-sp\/core(\/worker)?$/.test(id)) return null;
+          return join(root, 'packages/core/src', id.endsWith('/worker') ? 'worker.ts' : 'index.ts');
+        },
+      },
+    ],
+  });
+  const { output } = await bundled.generate({ format: 'es', minify: true, ...options });
+  const chunks = output.filter(({ type }) => type === 'chunk');
+  return new Map(
+    chunks.map(({ fileName, code, imports, dynamicImports, moduleIds }) => [
+      fileName,
+      { imports, dynamicImports, modules: moduleIds, bytes: Buffer.from(code) },
+    ]),
+  );
+}
+
+/** Chunks that are fetched from the ones of `names` on, without those that `wanted` refuses and those of `without`. */
+function reach(all, names, wanted, without = new Set()) {
+  const found = new Set();
+  const visit = (name) => {
+    const chunk = all.get(name);
+    if (!chunk || found.has(name) || without.has(name)) return;
+    found.add(name);
+    chunk.imports.forEach(visit);
+    chunk.dynamicImports.filter((other) => wanted(all.get(other)?.modules ?? [])).forEach(visit);
+  };
+  names.forEach(visit);
+  return found;
+}
+
+const rows = [];
+/** A line of the table: uncompressed and gzipped bytes of all parts. */
+function row(name, parts, { raw, packed } = {}) {
+  const sum = (measure) => parts.reduce((bytes, part) => bytes + measure(part), 0);
+  rows.push({ name, raw: raw ?? sum((part) => part.length), gzip: packed ?? sum(gzip) });
+  return rows.at(-1);
+}
+
+const entries = ['index.ts', 'worker_file.ts'].map((name) => join(root, 'packages/browser/src', name));
+const all = await bundle(entries, [...LIBRARIES, ...DECODERS]);
+const starts = [...all]
+  .filter(([, { modules }]) => modules.some((id) => entries.includes(id)))
+  .map(([name]) => name);
+const holds = (modules, pattern) => modules.some((id) => pattern.test(id));
+const isOnRequest = (modules) => ON_REQUEST.some(([, pattern]) => holds(modules, pattern));
+const answering = reach(all, starts, (modules) => !isOnRequest(modules));
+const bytesOf = (names) => [...names].map((name) => all.get(name).bytes);
+const wasm = ['simd', 'relaxed'].map((name) => file(`packages/core/dist/wasm/kernels.${name}.wasm`));
+
+row('core + browser to answer: code, all WGSL, both WASM builds', [...bytesOf(answering), ...wasm]);
+row('  the code and WGSL', bytesOf(answering));
+row('  WASM, simd', [wasm[0]]);
+row('  WASM, relaxed simd', [wasm[1]]);
+for (const [name, pattern] of ON_REQUEST) {
+  const roots = [...all].filter(([, { modules }]) => holds(modules, pattern)).map(([chunk]) => chunk);
+  row(`on request: ${name}`, bytesOf(reach(all, roots, (modules) => holds(modules, pattern), answering)));
+}
+const whole = await bundle(entries, DECODERS);
+const ours = rows.filter(({ name }) => /^(  the code|on request)/.test(name));
+const every = row(
+  '',
+  [...whole.values()].map(({ bytes }) => bytes),
+);
+every.name = 'third-party libraries: tokenizers, jinja, hash-wasm';
+for (const measure of ['raw', 'gzip']) every[measure] -= ours.reduce((sum, line) => sum + line[measure], 0);
+const [worker] = (await bundle(join(root, 'packages/browser/dist/worker.js'), [])).values();
+row('worker.js in one file, minified, all of the above', [worker.bytes]);
+row('llava-sp.js: one self-contained module', [file('packages/browser/dist/llava-sp.js')]);
+const model = join(root, 'packages/demo-model/model');
+row(
+  'the demo model',
+  readdirSync(model).map((name) => readFileSync(join(model, name))),
+);
+await withTarballs((tarballs) => {
+  for (const { name, size, unpackedSize } of tarballs) {
+    row(`npm: ${name}`, [], { raw: unpackedSize, packed: size });
+  }
+});
+
+const kB = (bytes) => (bytes / 1000).toFixed(1).padStart(9);
+let over = 0;
+console.log(`${'kB'.padEnd(62)}      raw     gzip   budget`);
+for (const { name, raw, gzip: packed } of rows) {
+  const budget = budgets[name.trim()];
+  const verdict = budget === undefined ? '' : kB(budget * 1000);
+  const isOver = packed > budget * 1000;
+  if (isOver) over++;
+  console.log(`${name.padEnd(60)}${kB(raw)}${kB(packed)}${verdict}${isOver ? '  OVER' : ''}`);
+}
+for (const name of Object.keys(budgets)) {
+  if (rows.some((line) => line.name.trim() === name)) continue;
+  console.log(`sizes.json has a budget for "${name}", which is not measured.`);
+  over++;
+}
+if (over > 0) {
+  console.log(
+    `${over} over budget: load what is rarely used by import(), or say in sizes.json why it may be larger.`,
+  );
+}
+process.exitCode = over > 0 ? 1 : 0;
