@@ -55,6 +55,8 @@ describe('in a page without threads', () => {
         const products = webgl.choices.find(({ what }) => what === 'matrix products on the GPU');
         expect(Number(products?.chosen)).toBeGreaterThan(10);
         expect(products?.reason).toMatch(/SwiftShader/);
+        // Textures of one picture are gone when the next one comes.
+        expect(webgl.textures[newPicture - 1]).toBe(webgl.textures[0]);
         expect(webgl.warnings.map(({ code }) => code)).toEqual(['DEVICE_RECOVERED']);
         // Floats on the GPU where WASM has 8 bits.
         expect(webgl.weightBytes).toBeGreaterThan(wasm.weightBytes);
@@ -74,6 +76,17 @@ describe('in a page without threads', () => {
         expect(second.choices.find(({ what }) => what === why?.what)?.reason).toBe(
           `${why?.reason} (remembered)`,
         );
+        const won = { wins: true, reason: 'it won', at: Date.now() };
+        const third = await ask({
+          questions: questions.slice(0, 1),
+          remembered: { 'webgl-against-wasm-1': JSON.stringify(won) },
+        });
+        expect(third.backend.name).toBe('webgl');
+        expect(third.choices[0].reason).toMatch(/^webgpu was refused: .*; it won \(remembered\)$/);
+        expect(third.warnings).toMatchObject([
+          { code: 'BACKEND_FALLBACK', message: expect.stringMatching(/WebGL/) as unknown },
+        ]);
+        expect(third.texts).toEqual(wasm.texts.slice(0, 1));
       });
     },
   );

@@ -6,6 +6,8 @@ import { webglHost } from './webgl_host.ts';
 export interface WebGlInput extends AskInput {
   /** Loses the WebGL context before each question of these numbers. */
   lose?: readonly number[];
+  /** What the host remembers, by key. */
+  remembered?: Readonly<Record<string, string>>;
 }
 
 export interface WebGlAsked extends Pick<Asked, 'texts' | 'backend' | 'choices' | 'warnings'> {
@@ -13,7 +15,9 @@ export interface WebGlAsked extends Pick<Asked, 'texts' | 'backend' | 'choices' 
   vision: number[];
   /** Whether code can be made of text in this page. */
   evaluates: boolean;
-  /** Of the model, when all was answered. */
+  /** Textures that are there after each answer. */
+  textures: number[];
+  /** Of the model. */
   weightBytes: number;
   /** Whether the library stayed behind where WebGPU has its interface. */
   leaves: boolean;
@@ -30,11 +34,31 @@ HTMLCanvasElement.prototype.getContext = function (this: HTMLCanvasElement, ...a
   return context;
 } as HTMLCanvasElement['getContext'];
 
-export default async function run({ model: source, options, questions, lose = [] }: WebGlInput) {
+let textures = 0;
+count('createTexture', 1);
+count('deleteTexture', -1);
+
+/** Counts calls of a method of all contexts. */
+function count(name: 'createTexture' | 'deleteTexture', step: number): void {
+  const method = Reflect.get(WebGL2RenderingContext.prototype, name) as (...args: unknown[]) => unknown;
+  WebGL2RenderingContext.prototype[name] = function (this: WebGL2RenderingContext, ...args: unknown[]) {
+    textures += step;
+    return Reflect.apply(method, this, args) as WebGLTexture;
+  };
+}
+
+export default async function run({
+  model: source,
+  options,
+  questions,
+  lose = [],
+  remembered = {},
+}: WebGlInput): Promise<WebGlAsked> {
   const policy = document.createElement('meta');
   policy.httpEquiv = 'Content-Security-Policy';
   policy.content = "script-src 'self' 'wasm-unsafe-eval'";
   document.head.append(policy);
+  for (const [key, value] of Object.entries(remembered)) await webglHost.settings.set(key, value);
   const model = await loadModel(webglHost, source, options);
   try {
     const asked: WebGlAsked = {
@@ -43,6 +67,7 @@ export default async function run({ model: source, options, questions, lose = []
       choices: model.info.choices,
       warnings: [],
       vision: [],
+      textures: [],
       evaluates: evaluates(),
       weightBytes: (await model.memory()).weights,
       leaves: 'GPU' in globalThis,
@@ -52,6 +77,7 @@ export default async function run({ model: source, options, questions, lose = []
       const answer = model.ask(image, prompt);
       asked.texts.push(await answer.text());
       asked.vision.push(answer.timings.vision);
+      asked.textures.push(textures);
     }
     return { ...asked, warnings: model.info.warnings };
   } finally {
