@@ -1,6 +1,6 @@
 // The code of packages/browser, from its sources and core's. For bundlers: index.js with its chunks, and worker.js in one file,
-// for not every bundler builds a worker of several; their assets lie beside them, and are named relative to them. For all else: llava-sp.js, which holds
-// everything (WGSL, both WASM builds, the decoders of JPEG, PNG and WebP) and is its own worker.
+// for not every bundler builds a worker of several; assets lie beside them, and are named relative to them. For all else:
+// llava-sp.js, which holds everything (WGSL, both WASM builds, the decoders of JPEG, PNG and WebP) and is its own worker.
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { builtinModules, createRequire } from 'node:module';
 import { basename } from 'node:path';
@@ -94,11 +94,11 @@ export default [
   {
     input: { worker: at('packages/browser/src/worker_file.ts') },
     plugins: [sources],
-    output: { ...common, inlineDynamicImports: true },
+    output: { ...common, sourcemap: false, inlineDynamicImports: true },
   },
   {
     input: { 'llava-sp': at('packages/browser/src/llava-sp.ts') },
     plugins: [embedded, sources, minify],
-    output: { ...common, inlineDynamicImports: true },
+    output: { ...common, sourcemap: false, inlineDynamicImports: true },
   },
 ];

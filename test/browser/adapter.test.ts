@@ -2,7 +2,7 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser, Page } from 'puppeteer-core';
+import { TargetType, type Browser, type Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchChromium, runJob } from '../support/browsers.ts';
 import type { FaultServer } from '../download/server.ts';
@@ -122,6 +122,7 @@ test('an extension answers, in its page and in its service worker', async () => 
   folders.push(folder);
   await cp(join(root, 'test/browser/extension'), folder, { recursive: true });
   await cp(join(root, 'packages/browser/dist/llava-sp.js'), join(folder, 'dist/llava-sp.js'));
+  await cp(join(root, MODEL), join(folder, 'model'), { recursive: true });
   const id = await browser.installExtension(folder);
   const input = {
     source: `${sites.plain.origin}/${MODEL}`,
@@ -130,7 +131,7 @@ test('an extension answers, in its page and in its service worker', async () => 
   };
   type Answering = { answer: (given: typeof input) => Promise<string> };
   const target = await browser.waitForTarget(
-    (one) => one.type() === 'service_worker' && one.url().includes(id),
+    (one) => one.type() === TargetType.SERVICE_WORKER && one.url().includes(id),
   );
   const worker = await target.worker();
   const answer = (given: typeof input) => (globalThis as unknown as Answering).answer(given);
@@ -138,6 +139,7 @@ test('an extension answers, in its page and in its service worker', async () => 
   const page = await browser.newPage();
   await page.goto(`chrome-extension://${id}/page.html`);
   await page.waitForFunction(() => 'answer' in globalThis);
-  expect(await page.evaluate(answer, input)).toBe(ANSWER);
+  // Its own files, too.
+  expect(await page.evaluate(answer, { ...input, source: 'model/' })).toBe(ANSWER);
   await page.close();
 });

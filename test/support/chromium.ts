@@ -73,7 +73,7 @@ export async function openChromium(
   const server = await serve(own, headers);
   let browser: Browser | undefined;
   try {
-    browser = await launchChromium({ args });
+    browser = await launchChromium({ args: [...args] });
     const page = await browser.newPage();
     const errors: string[] = [];
     page.on('pageerror', (error) => errors.push(String(error)));

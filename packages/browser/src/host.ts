@@ -7,8 +7,8 @@ import {
   type Host,
   type WorkerPort,
 } from '@llava-sp/core';
+import { openFolder } from './folder.ts';
 import { readPixels } from './images.ts';
-import { memoryStore } from './memory_store.ts';
 import { createStore } from './opfs.ts';
 import type { AssetName, Platform } from './platform.ts';
 import { databaseSettings } from './settings.ts';
@@ -41,8 +41,10 @@ export function createHost(
     name: 'browser',
     hardwareConcurrency: navigator.hardwareConcurrency,
     sharedMemory: globalThis.crossOriginIsolated && hasWorkers(),
-    openModel: async (source, signal) =>
-      openRemote(host, isRemote(source) ? source : new URL(source, base), { signal }),
+    async openModel(source, signal) {
+      const address = isRemote(source) ? source : new URL(source, base);
+      return isRemote(address) ? openRemote(host, address, { signal }) : openFolder(address, signal);
+    },
     readImage: async (source, signal) =>
       source instanceof Blob
         ? new Uint8Array(await source.arrayBuffer())
@@ -65,7 +67,7 @@ export function createHost(
     choices: threadReason === undefined ? [] : [{ what: 'thread', chosen: thread, reason: threadReason }],
     settings: databaseSettings,
     store: createStore(platform),
-    spareStore: memoryStore,
+    spareStore: async () => (await import('./memory_store.ts')).memoryStore(),
   };
   return host;
 }

@@ -4,7 +4,7 @@ import { folderOf, root } from './folders.ts';
 import { available, lock, persist } from './origin.ts';
 import type { Platform } from './platform.ts';
 import { openReader } from './reader.ts';
-import { createWriter } from './writer.ts';
+import type { OpenWriter } from './writer.ts';
 
 interface MovableFile extends FileSystemFileHandle {
   /** Not in TypeScript's library yet, and not in every browser. */
@@ -13,7 +13,12 @@ interface MovableFile extends FileSystemFileHandle {
 
 /** Wants a secure context; private windows may have none. */
 export function createStore(platform: Platform): ModelStore {
-  const openWriter = createWriter(platform);
+  // Loaded with the first download.
+  let writer: Promise<OpenWriter> | null = null;
+  const openWriter: OpenWriter = async (folder, name) => {
+    writer ??= import('./writer.ts').then(({ createWriter }) => createWriter(platform));
+    return (await writer)(folder, name);
+  };
   return {
     location: 'the storage of this page (OPFS)',
     async folders() {

@@ -157,7 +157,7 @@ export interface Host {
   /** Where downloads are kept; without one, models come from folders and Blobs alone. */
   readonly store?: ModelStore;
   /** Where a model goes that does not fit into the store, or has none because it can't be used: it ends with the model. */
-  readonly spareStore?: () => ModelStore;
+  readonly spareStore?: () => Promise<ModelStore>;
   /** What the host itself chose, and why: `model.info.choices` ends with it. */
   readonly choices?: readonly { readonly what: string; readonly chosen: string; readonly reason: string }[];
   /** In the place of the global one, where that is not to be relied on. */

@@ -45,7 +45,7 @@ export type {
   WorkerPort,
 } from './host.ts';
 export { openRemote } from './download/index.ts';
-export { fromBase64, inlineBytes } from './download/urls.ts';
+export { filesOfUrls, fromBase64, inlineBytes } from './download/urls.ts';
 export {
   isRemote,
   type FileSource,

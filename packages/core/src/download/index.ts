@@ -26,7 +26,7 @@ export async function openSource(
     } catch (error) {
       const isCache = error instanceof LoadError && CACHE_ERRORS.includes(error.code);
       if (!isCache || !host.spareStore) throw error;
-      const store = host.spareStore();
+      const store = await host.spareStore();
       options.onUncached?.(
         `The model is kept in ${store.location}, and not for the next time: ${error.message}`,
       );

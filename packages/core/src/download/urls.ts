@@ -59,13 +59,18 @@ async function fetchWhole(
     throwIfAborted(signal);
     throw new LoadError({
       code: 'DOWNLOAD_FAILED',
-      message: `${name} could not be fetched: ${cause instanceof Error ? cause.message : String(cause)}.`,
+      message: `${name} could not be fetched: ${reasonOf(cause)}.`,
       fix: 'Check that the application serves the files of the model, and that its policy (connect-src) allows it.',
       cause,
     });
   } finally {
     meter?.stop();
   }
+}
+
+/** Some browsers end their sentences. */
+function reasonOf(cause: unknown): string {
+  return (cause instanceof Error ? cause.message : String(cause)).replace(/\.$/, '');
 }
 
 /**
