@@ -138,6 +138,8 @@ function imports(manifest, files, read) {
   for (const name of listed) {
     // Core names the decoders' WASM files, and its adapters find them.
     if (name.startsWith('@jsquash/') && '@llava-sp/core' in dependencies) continue;
+    // Loaded by an address that the application gives.
+    if (name === 'gpu.js') continue;
     if (!used.has(name)) problems.push(`${name} is listed and nothing imports it`);
   }
   return problems;
