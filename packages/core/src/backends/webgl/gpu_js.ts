@@ -71,7 +71,8 @@ export function loadGpuJs(open: () => Promise<unknown>): Promise<GpuJsModule | n
 const NAME = 'GPU';
 
 async function importGpuJs(open: () => Promise<unknown>): Promise<GpuJsModule | null> {
-  if (isGpuJs(Reflect.get(globalThis, NAME))) return Reflect.get(globalThis, NAME) as GpuJsModule;
+  const there: unknown = Reflect.get(globalThis, NAME);
+  if (isGpuJs(there)) return there;
   const before = Object.getOwnPropertyDescriptor(globalThis, NAME);
   if (before?.configurable !== false) {
     Object.defineProperty(globalThis, NAME, { value: {}, writable: true, configurable: true });
