@@ -68,6 +68,12 @@ class Automaton implements Constraint {
   #ends = new Map<number, 1 | 2>();
   /** Counts automata made anew: numbers of states of another one mean nothing. */
   #generation = 0;
+  /** By node of the trie: the class of its byte. */
+  readonly #kinds: Uint16Array;
+  /** Of {@link Automaton.#successors}: the states on the way to a node, and what was found. */
+  readonly #path: Int32Array;
+  readonly #tokens: Int32Array;
+  readonly #nexts: Int32Array;
 
   constructor(nfa: Nfa, vocabulary: Vocabulary, eos: readonly number[], keepsSpace: boolean) {
     this.#nfa = nfa;
@@ -82,6 +88,11 @@ class Automaton implements Constraint {
       return true;
     });
     this.#dfa = new Dfa(nfa);
+    this.#kinds = Uint16Array.from(vocabulary.byte, (byte) => this.#dfa.classes[byte]);
+    this.#path = new Int32Array(vocabulary.longest + 1);
+    const most = vocabulary.size + nfa.tokens.length + 1;
+    this.#tokens = new Int32Array(most);
+    this.#nexts = new Int32Array(most);
     if (!this.#reachesEnd(0)) {
       throw formatError("the model's vocabulary can't spell any text of it", 'Ask for something else.');
     }
@@ -139,14 +150,18 @@ class Automaton implements Constraint {
     if (known) return known;
     const { size, alike } = this.#vocabulary;
     const mask = new Uint32Array(Math.ceil(size / 32));
-    const sure = this.#spellable;
     let goesOn = false;
     this.#dfa.begin();
-    this.#each(state, (first, next) => {
-      if (!sure && !this.#reachesEnd(next)) return;
-      for (let id = first; id >= 0; id = alike[id]) mask[id >> 5] |= 1 << (id & 31);
+    const { count, ...found } = this.#successors(state);
+    // Whether an end is reached is found out by other searches, which fill the arrays anew.
+    const [tokens, states] = this.#spellable
+      ? [found.tokens, found.states]
+      : [found.tokens.slice(0, count), found.states.slice(0, count)];
+    for (let i = 0; i < count; i++) {
+      if (!this.#reachesEnd(states[i])) continue;
+      for (let id = tokens[i]; id >= 0; id = alike[id]) mask[id >> 5] |= 1 << (id & 31);
       goesOn = true;
-    });
+    }
     if (this.#dfa.accepting(state)) for (const id of this.#eos) mask[id >> 5] |= 1 << (id & 31);
     const most = Math.max(16, Math.floor(MASK_BYTES / (mask.byteLength + 64)));
     for (const oldest of this.#states.keys()) {
@@ -158,35 +173,44 @@ class Automaton implements Constraint {
     return made;
   }
 
-  /** Every node of the trie with a token that the automaton takes in a state, with the state behind it. */
-  #each(state: number, visit: (id: number, next: number) => void): void {
-    const { byte, depth, end, token, longest, size } = this.#vocabulary;
+  /**
+   * Every token that the automaton takes in a state, of those that are spelt alike the first, and the state behind it; the arrays
+   * are filled anew by the next call.
+   */
+  #successors(state: number): { tokens: Int32Array; states: Int32Array; count: number } {
+    const { depth, end, token, byte, size } = this.#vocabulary;
+    const [path, kinds, tokens, states] = [this.#path, this.#kinds, this.#tokens, this.#nexts];
     const dfa = this.#dfa;
-    const { classes, width } = dfa;
+    const { width } = dfa;
     let { table } = dfa;
-    const path = new Int32Array(longest + 1);
+    const nodes = depth.length;
+    let count = 0;
     path[0] = state;
-    const nodes = byte.length;
     // A hundred thousand nodes and more: what is known is read from the table without a call.
     for (let node = 0; node < nodes;) {
-      const from = path[depth[node]];
-      let next = table[from * width + classes[byte[node]]];
+      const at = depth[node];
+      let next = table[path[at] * width + kinds[node]];
       if (next === UNKNOWN) {
-        next = dfa.step(from, byte[node]);
+        next = dfa.step(path[at], byte[node]);
         table = dfa.table;
       }
       if (next === DEAD) {
         node = end[node];
         continue;
       }
-      path[depth[node] + 1] = next;
-      if (token[node] >= 0) visit(token[node], next);
+      path[at + 1] = next;
+      tokens[count] = token[node];
+      states[count] = next;
+      if (token[node] >= 0) count++;
       node++;
     }
     this.#nfa.tokens.forEach((id, i) => {
       const next = dfa.step(state, FIRST_TOKEN + i);
-      if (next !== DEAD && id < size) visit(id, next);
+      if (next === DEAD || id >= size) return;
+      tokens[count] = id;
+      states[count++] = next;
     });
+    return { tokens, states, count };
   }
 
   /** Whether tokens lead from a state to where a text may end. */
@@ -202,9 +226,8 @@ class Automaton implements Constraint {
         return true;
       }
       if (this.#ends.get(state) === 2) continue;
-      this.#each(state, (_, next) => {
-        if (!before.has(next)) before.set(next, state);
-      });
+      const { states, count } = this.#successors(state);
+      for (let i = 0; i < count; i++) if (!before.has(states[i])) before.set(states[i], state);
     }
     for (const state of before.keys()) this.#ends.set(state, 2);
     return false;
