@@ -151,10 +151,10 @@ export const FIRST_DRAWING: Drawing = {
   height: 480,
   background: 'mist',
   things: [
-    { id: 1, shape: 'star', colour: 'red', x: 0.75, y: 0.22, extent: 0.23 },
+    { id: 1, shape: 'star', colour: 'red', x: 0.72, y: 0.22, extent: 0.23 },
     { id: 2, shape: 'circle', colour: 'blue', x: 0.28, y: 0.3, extent: 0.36 },
-    { id: 3, shape: 'heart', colour: 'green', x: 0.56, y: 0.55, extent: 0.23 },
-    { id: 4, shape: 'ring', colour: 'yellow', x: 0.85, y: 0.58, extent: 0.14 },
+    { id: 3, shape: 'heart', colour: 'green', x: 0.53, y: 0.55, extent: 0.23 },
+    { id: 4, shape: 'ring', colour: 'yellow', x: 0.82, y: 0.58, extent: 0.14 },
   ],
 };
 

@@ -37,7 +37,7 @@ function drawn({ box, label, colour }: Mark, of: Picture): HTMLElement {
   const element = placed(el('div', { className: `mark colour-${colour}` }, text), box, of);
   // Where there is no room above, the label goes inside.
   element.classList.toggle('label-inside', box[1] < of.height * 0.09);
-  element.dataset['box'] = box.map((v) => v.toFixed(1)).join(',');
+  element.classList.toggle('label-right', box[0] > of.width * 0.6);
   return element;
 }
 
