@@ -115,7 +115,9 @@ function imports(manifest, files, read) {
   for (const [file] of files) {
     if (!/\.(js|d\.ts)$/.test(file)) continue;
     const text = read(file);
-    for (const specifier of specifiers(text)) {
+    // Core names the WASM of decoders, which adapters find.
+    const decoders = manifest.name === '@llava-sp/core' ? text.matchAll(/wasm: "(@[^"]+)"/g) : [];
+    for (const specifier of [...specifiers(text), ...[...decoders].map(([, name]) => name)]) {
       if (specifier.startsWith('.')) {
         const path = posix.join(posix.dirname(file), specifier).replace(/[?#].*$/, '');
         const declared = path.replace(/\.js$/, '.d.ts');
@@ -136,7 +138,6 @@ function imports(manifest, files, read) {
     }
   }
   for (const name of listed) {
-    // Core names the decoders' WASM files, and its adapters find them.
     if (name.startsWith('@jsquash/') && '@llava-sp/core' in dependencies) continue;
     // Loaded by an address that the application gives.
     if (name === 'gpu.js') continue;
@@ -145,12 +146,17 @@ function imports(manifest, files, read) {
   return problems;
 }
 
-/** Everything that a module names: imports, `import()`, `import.meta.resolve`, types, files beside it by `new URL`, WASM of a package. */
+/** Everything that a module names: imports, `import()`, `import.meta.resolve`, types, and files beside it by `new URL`. */
 export function specifiers(text) {
   const { importedFiles, typeReferenceDirectives, referencedFiles } = ts.preProcessFile(text, true, true);
   const named = [...importedFiles, ...typeReferenceDirectives, ...referencedFiles].map(
     ({ fileName }) => fileName,
   );
-  const called = text.matchAll(/(?:import\.meta\.resolve\(|new URL\(|wasm: )\s*(['"`])([@./\w][^'"`$]*)\1/g);
-  return [...named, ...[...called].map(([, , specifier]) => specifier)];
+  const resolved = text.matchAll(/import\.meta\.resolve\(\s*(['"`])([^'"`$]+)\1/g);
+  const beside = text.matchAll(/new URL\(\s*(['"`])(?:\.\/)?([^'"`$]+)\1,\s*import\.meta\.url/g);
+  return [
+    ...named,
+    ...[...resolved].map(([, , name]) => name),
+    ...[...beside].map(([, , name]) => `./${name}`),
+  ];
 }

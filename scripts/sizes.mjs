@@ -4,14 +4,15 @@
 // the third-party libraries, the decoders of picture files, and what code asks for by import() when it is first used.
 // npm run build comes before.
 import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { rolldown } from 'rolldown';
 import { withTarballs } from './pack.mjs';
 import { root } from './run.mjs';
 
-const LIBRARIES = [/^@huggingface\//, 'hash-wasm'];
-const DECODERS = [/^@jsquash\//, 'jpeg-js'];
+const LIBRARIES = [/^@huggingface\//];
+/** Of picture files, and of downloads' hashes: they come on request. */
+const LATER = [/^@jsquash\//, 'jpeg-js', 'hash-wasm'];
 
 /** What is fetched when it is first used, by the module that import() names. */
 const ON_REQUEST = [
@@ -22,31 +23,44 @@ const ON_REQUEST = [
   ['the WebGL tier, without gpu.js', /core\/src\/backends\/webgl/],
 ];
 
+const entries = ['index.ts', 'worker_file.ts'].map((name) => join(root, 'packages/browser/src', name));
+/** A module of both. */
+const ALL = 'page-and-worker';
+const holds = (modules, pattern) => modules.some((id) => pattern.test(id));
+const isOnRequest = (modules) => ON_REQUEST.some(([, pattern]) => holds(modules, pattern));
 const budgets = JSON.parse(readFileSync(new URL('./sizes.json', import.meta.url), 'utf8'));
 const gzip = (bytes) => gzipSync(bytes, { level: 9 }).length;
 const file = (path) => readFileSync(join(root, path));
 
-/** The minified chunks of some entries by name: their bytes, what they import, and the files in them. */
-async function bundle(input, external, options = {}) {
+/**
+ * The minified chunks of some entries by name: their bytes, what they import, and the files in them. `alone`: all in one, and
+ * without what is fetched on request.
+ */
+async function bundle(input, external, alone = false) {
   const bundled = await rolldown({
     cwd: root,
     input,
     platform: 'browser',
     tsconfig: false,
-    treeshake: { moduleSideEffects: false },
+    treeshake: { moduleSideEffects: (id) => entries.includes(id) },
     external: [...external, /^node:/],
     logLevel: 'silent',
     plugins: [
       {
         name: 'core',
-        resolveId(id) {
+        resolveId(id, importer, { kind }) {
+          if (id === ALL) return id;
+          if (alone && kind === 'dynamic-import' && isOnRequest([resolve(dirname(importer), id)])) {
+            return { id, external: true };
+          }
           if (!/^@llava-sp\/core(\/worker)?$/.test(id)) return null;
           return join(root, 'packages/core/src', id.endsWith('/worker') ? 'worker.ts' : 'index.ts');
         },
+        load: (id) => (id === ALL ? entries.map((entry) => `export * from '${entry}';`).join('\n') : null),
       },
     ],
   });
-  const { output } = await bundled.generate({ format: 'es', minify: true, ...options });
+  const { output } = await bundled.generate({ format: 'es', minify: true, codeSplitting: !alone });
   const chunks = output.filter(({ type }) => type === 'chunk');
   return new Map(
     chunks.map(({ fileName, code, imports, dynamicImports, moduleIds }) => [
@@ -78,33 +92,28 @@ function row(name, parts, { raw, packed } = {}) {
   return rows.at(-1);
 }
 
-const entries = ['index.ts', 'worker_file.ts'].map((name) => join(root, 'packages/browser/src', name));
-const all = await bundle(entries, [...LIBRARIES, ...DECODERS]);
+const all = await bundle(entries, [...LIBRARIES, ...LATER]);
 const starts = [...all]
   .filter(([, { modules }]) => modules.some((id) => entries.includes(id)))
   .map(([name]) => name);
-const holds = (modules, pattern) => modules.some((id) => pattern.test(id));
-const isOnRequest = (modules) => ON_REQUEST.some(([, pattern]) => holds(modules, pattern));
 const answering = reach(all, starts, (modules) => !isOnRequest(modules));
 const bytesOf = (names) => [...names].map((name) => all.get(name).bytes);
 const wasm = ['simd', 'relaxed'].map((name) => file(`packages/core/dist/wasm/kernels.${name}.wasm`));
 
-row('core + browser to answer: code, all WGSL, both WASM builds', [...bytesOf(answering), ...wasm]);
-row('  the code and WGSL', bytesOf(answering));
+const [code] = (await bundle(ALL, [...LIBRARIES, ...LATER], true)).values();
+row('core + browser to answer: code, all WGSL, both WASM builds', [code.bytes, ...wasm]);
+row('  the code and WGSL', [code.bytes]);
 row('  WASM, simd', [wasm[0]]);
 row('  WASM, relaxed simd', [wasm[1]]);
 for (const [name, pattern] of ON_REQUEST) {
   const roots = [...all].filter(([, { modules }]) => holds(modules, pattern)).map(([chunk]) => chunk);
   row(`on request: ${name}`, bytesOf(reach(all, roots, (modules) => holds(modules, pattern), answering)));
 }
-const whole = await bundle(entries, DECODERS);
-const ours = rows.filter(({ name }) => /^(  the code|on request)/.test(name));
-const every = row(
-  '',
-  [...whole.values()].map(({ bytes }) => bytes),
-);
-every.name = 'third-party libraries: tokenizers, jinja, hash-wasm';
-for (const measure of ['raw', 'gzip']) every[measure] -= ours.reduce((sum, line) => sum + line[measure], 0);
+const [withLibraries] = (await bundle(ALL, LATER, true)).values();
+row('third-party libraries: tokenizers, jinja', [], {
+  raw: withLibraries.bytes.length - code.bytes.length,
+  packed: gzip(withLibraries.bytes) - gzip(code.bytes),
+});
 const [worker] = (await bundle(join(root, 'packages/browser/dist/worker.js'), [])).values();
 row('worker.js in one file, minified, all of the above', [worker.bytes]);
 row('llava-sp.js: one self-contained module', [file('packages/browser/dist/llava-sp.js')]);

@@ -17,9 +17,17 @@ const steps = [
   ['graphics drivers', () => run('bash', ['scripts/install-gpu.sh'])],
   ['build', () => run('node', ['scripts/build.mjs'])],
   ['types', () => run('tsc', ['--noEmit', '-p', 'tsconfig.json'])],
+  ['types of the playground', () => run('tsc', ['--noEmit', '-p', 'examples/playground'])],
   ['lint', () => run('eslint', ['.'])],
   ['format', () => run('prettier', ['--check', '--log-level', 'warn', '.'])],
-  ['import rules', () => run('depcruise', ['--config', '.dependency-cruiser.cjs', 'packages'])],
+  [
+    'import rules',
+    () => run('depcruise', ['--config', '.dependency-cruiser.cjs', 'packages', 'examples/playground/src']),
+  ],
+  ['packages', () => run('node', ['scripts/check-packages.mjs'])],
+  ['sizes', () => run('node', ['scripts/sizes.mjs'])],
+  ['licences', () => run('node', ['scripts/licences.mjs', '--check'])],
+  ['API reference', () => run('node', ['scripts/docs.mjs'])],
   [
     'tests',
     () => run('vitest', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`]),
