@@ -39,7 +39,7 @@ async function inPage<T>(isolated: boolean, work: (chromium: Chromium) => Promis
 describe('in a page without threads', () => {
   test(
     'webgl answers as wasm does, also when its context is lost, and is measured by auto',
-    { timeout: 3 * MINUTES },
+    { timeout: 5 * MINUTES },
     async () => {
       await inPage(false, async (chromium) => {
         const ask = (input: Partial<WebGlInput>) =>
@@ -87,6 +87,9 @@ describe('in a page without threads', () => {
           { code: 'BACKEND_FALLBACK', message: expect.stringMatching(/WebGL/) as unknown },
         ]);
         expect(third.texts).toEqual(wasm.texts.slice(0, 1));
+
+        const exhausted = ask({ options: { device: 'webgl' }, questions: [], exhausted: true });
+        await expect(exhausted).rejects.toThrow(/no memory left/);
       });
     },
   );

@@ -6,6 +6,8 @@ import { webglHost } from './webgl_host.ts';
 export interface WebGlInput extends AskInput {
   /** Loses the WebGL context before each question of these numbers. */
   lose?: readonly number[];
+  /** From here on no context has memory left. */
+  exhausted?: boolean;
   /** What the host remembers, by key. */
   remembered?: Readonly<Record<string, string>>;
 }
@@ -53,11 +55,14 @@ export default async function run({
   questions,
   lose = [],
   remembered = {},
+  exhausted = false,
 }: WebGlInput): Promise<WebGlAsked> {
   const policy = document.createElement('meta');
   policy.httpEquiv = 'Content-Security-Policy';
   policy.content = "script-src 'self' 'wasm-unsafe-eval'";
   document.head.append(policy);
+  const { prototype } = WebGL2RenderingContext;
+  if (exhausted) prototype.getError = () => prototype.OUT_OF_MEMORY;
   for (const [key, value] of Object.entries(remembered)) await webglHost.settings.set(key, value);
   const model = await loadModel(webglHost, source, options);
   try {

@@ -107,10 +107,17 @@ export class Products {
     return Math.max(roundUp(rows, ROW_STEP), roundUp(k, TEXEL), Math.ceil(width)) <= this.maxSize;
   }
 
-  /** @param transposed `[roundUp(k, 4), roundUp(n, 4)]`, zeros where there is nothing. */
+  /**
+   * @param transposed `[roundUp(k, 4), roundUp(n, 4)]`, zeros where there is nothing.
+   * @throws {DeviceError} `OUT_OF_MEMORY`.
+   */
   matrix(transposed: Float32Array, n: number, k: number): GpuMatrix {
     const [width, height] = [Math.ceil(n / TEXEL), roundUp(k, TEXEL)];
-    const texture = this.#guard(() => this.#lift(this.#weightLifts, transposed, width, height));
+    const texture = this.#guard(() => {
+      const lifted = this.#lift(this.#weightLifts, transposed, width, height);
+      this.#assertNoError();
+      return lifted;
+    });
     return { n, k, texture, bytes: transposed.length * FLOATS };
   }
 
@@ -168,10 +175,11 @@ export class Products {
     return { rows, cols: width * TEXEL, texture };
   }
 
-  /** All values, `[rows, cols]`. The thread waits for the device. */
+  /** All values, `[rows, cols]`. The thread waits for the device. @throws {DeviceError} `OUT_OF_MEMORY`, `WORKER_FAILED`. */
   read({ texture }: GpuRows): Float32Array {
     return this.#guard(() => {
       const values = texture.renderValues();
+      this.#assertNoError();
       if (!values) throw new Error('a texture was read that is deleted');
       return values;
     });
@@ -197,6 +205,24 @@ export class Products {
       this.#gpu.createKernel(LIFT, settings(width, height, ['Input', 'Float'])),
     );
     return lift(this.#module.input(values, [values.length]), width);
+  }
+
+  /** What failed on the device since it was asked last: gpu.js does not look, and goes on with textures of nothing. */
+  #assertNoError(): void {
+    const { context: gl } = this.#gpu;
+    const error = gl.getError();
+    if (error === gl.NO_ERROR || error === gl.CONTEXT_LOST_WEBGL) return;
+    throw error === gl.OUT_OF_MEMORY
+      ? new DeviceError({
+          code: 'OUT_OF_MEMORY',
+          message: 'The GPU has no memory left for the textures of the model.',
+          fix: 'Close what else uses the GPU, or use device "wasm".',
+        })
+      : new DeviceError({
+          code: 'WORKER_FAILED',
+          message: `WebGL refused a call: error ${error}.`,
+          fix: 'Use device "wasm", and report this message.',
+        });
   }
 
   /** On a lost context gpu.js stumbles over what it did not get, or gives zeros. */
