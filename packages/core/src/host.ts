@@ -115,6 +115,16 @@ export interface Settings {
   set(key: string, value: string): Promise<void>;
 }
 
+/** One choice that a host made, and why; for people. */
+export interface HostChoice {
+  /** What was to be chosen. */
+  readonly what: string;
+  /** What was. */
+  readonly chosen: string;
+  /** Why. */
+  readonly reason: string;
+}
+
 /** A runtime, as core sees it. */
 export interface Host {
   /** Of the runtime, for messages. */
@@ -159,7 +169,7 @@ export interface Host {
   /** Where a model goes that does not fit into the store, or has none because it can't be used: it ends with the model. */
   readonly spareStore?: () => Promise<ModelStore>;
   /** What the host itself chose, and why: `model.info.choices` ends with it. */
-  readonly choices?: readonly { readonly what: string; readonly chosen: string; readonly reason: string }[];
+  readonly choices?: readonly HostChoice[];
   /** In the place of the global one, where that is not to be relied on. */
   readonly fetch?: typeof fetch;
   /** What the user's environment says, where a runtime has one and may read it. */

@@ -38,6 +38,7 @@ export type {
   DecodedImage,
   GrowingFile,
   Host,
+  HostChoice,
   ModelFiles,
   ModelStore,
   RawImage,

@@ -24,7 +24,7 @@ export interface Grounded {
 
 /** How `ground` looks for phrases. */
 export interface GroundOptions {
-  /** Boxes of a lower score are left out; 0 keeps all. By default {@link GROUND_THRESHOLD}. */
+  /** Boxes of a lower score are left out; 0 keeps all. 0.1 by default. */
   threshold?: number;
   /** Most tokens of the answer to each phrase, as for `ask`. */
   maxTokens?: number;
