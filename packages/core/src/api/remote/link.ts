@@ -38,7 +38,7 @@ export class Link {
   #nextId = 1;
   /** Why nothing will be answered any more. */
   #failure: Error | null = null;
-  #died: () => void = () => undefined;
+  #dead = false;
   #closed: Promise<void> | null = null;
 
   constructor(port: WorkerPort, onWarning: (message: Warned) => void) {
@@ -46,8 +46,8 @@ export class Link {
     this.#onWarning = onWarning;
     port.onMessage((message) => this.#hear(message as FromWorker));
     port.onError((cause) => {
+      this.#dead = true;
       this.#fail(cause instanceof DeviceError ? cause : workerFailed(cause));
-      this.#died();
     });
   }
 
@@ -99,15 +99,13 @@ export class Link {
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
       if (this.#failure) return;
-      const freed = this.request({ type: 'dispose' });
+      const freed = this.request({ type: 'dispose' }).catch((error: unknown) => {
+        // What a worker held is free once it is dead.
+        if (!this.#dead) throw error;
+      });
       this.#fail(failure, this.#nextId - 1);
-      await Promise.race([
-        freed,
-        new Promise<void>((resolve) => {
-          this.#died = resolve;
-          timer = setTimeout(resolve, PATIENCE);
-        }),
-      ]);
+      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE)));
+      await Promise.race([freed, late]);
     } finally {
       clearTimeout(timer);
       await this.#port.terminate();
