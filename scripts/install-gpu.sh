@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests compute WebGPU with on Debian: Chromium (it brings SwiftShader), the Vulkan loader, and Mesa's
-# lavapipe. Dawn refuses the lavapipe of Debian 12, so Mesa 24 or newer comes from the release's backports; where the machine
+# Installs what the tests run in and compute WebGPU with on Debian: Chromium (it brings SwiftShader), Firefox ESR, the Vulkan
+# loader, and Mesa's lavapipe. Dawn refuses the lavapipe of Debian 12, so Mesa 24 or newer comes from the release's backports; where the machine
 # has no backports, they are named after its own sources, for this script alone. `npm test` runs it.
 set -euo pipefail
 
@@ -16,7 +16,9 @@ ready() {
     [ -n "$(version_of libvulkan1)" ] && [ -f /usr/share/vulkan/icd.d/lvp_icd.json ] &&
     recent "$(version_of mesa-vulkan-drivers)"
 }
-ready && exit 0
+# The tests in Firefox say that they are skipped where the system has no such package.
+has_firefox() { [ -x /usr/bin/firefox-esr ]; }
+ready && has_firefox && exit 0
 
 command -v apt-get >/dev/null || fail "needs Debian's apt-get; install Chromium, the Vulkan loader and Mesa >= $need_mesa by hand"
 sudo=()
@@ -56,6 +58,8 @@ contents() {
 extra=
 cleanup() { [ -z "$extra" ] || root rm -f "$extra"; }
 trap cleanup EXIT
+if ! has_firefox && apt-cache policy firefox-esr | grep -q 'Candidate: [0-9]'; then install firefox-esr; fi
+ready && exit 0
 if ! recent "$(newest)"; then
   # The machine's own sources of the release, with the suite changed and nothing else: one-line and stanza format.
   parts=$(apt-config shell parts Dir::Etc::sourceparts/d list Dir::Etc::sourcelist/f)

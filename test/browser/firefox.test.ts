@@ -1,10 +1,12 @@
 /** The built package in Firefox: WASM in a worker, its storage, its decoders. */
+import { existsSync } from 'node:fs';
 import type { Browser, Page } from 'puppeteer-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launchFirefox, runJob } from '../support/browsers.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FIREFOX, launchFirefox, runJob } from '../support/browsers.ts';
 import type { FaultServer } from '../download/server.ts';
 import { ANSWER, ISOLATED, MODEL, openPage, openSite, POLICY } from './site.ts';
 
+describe.skipIf(!existsSync(FIREFOX))(`in Firefox (wants ${FIREFOX})`, () => {
 let site: FaultServer;
 let strict: FaultServer;
 let browser: Browser;
@@ -53,4 +55,5 @@ test('a model is kept, and loaded without its server', async () => {
 test('pictures of its canvases', async () => {
   const texts = await inPage(site, (page) => runJob(page, 'askAbout'));
   expect(texts).toEqual([ANSWER, ANSWER, ANSWER]);
+});
 });

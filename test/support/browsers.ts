@@ -21,8 +21,10 @@ export function launchChromium({ args = [], ...options }: LaunchOptions = {}): P
   });
 }
 
+export const FIREFOX = '/usr/bin/firefox-esr';
+
 export function launchFirefox(): Promise<Browser> {
-  return launch({ ...COMMON, browser: 'firefox', executablePath: '/usr/bin/firefox-esr' });
+  return launch({ ...COMMON, browser: 'firefox', executablePath: FIREFOX });
 }
 
 /** What `test/browser/site/page.js` gives back. */

@@ -35,21 +35,28 @@ export function openWorker(platform: Pick<Platform, 'startWorker'>, task: Task):
   } catch (cause) {
     throw notStarted(cause);
   }
-  let running = false;
-  worker.postMessage(task);
+  // Firefox may lose what is sent to a worker whose module is not evaluated yet.
+  let waiting: { message: unknown; transfer: ArrayBuffer[] }[] | null = [{ message: task, transfer: [] }];
+  worker.addEventListener('message', ({ data }: MessageEvent<unknown>) => {
+    if (data !== READY) return;
+    for (const { message, transfer } of waiting ?? []) worker.postMessage(message, transfer);
+    waiting = null;
+  });
   return {
-    post: (message, transfer = []) => worker.postMessage(message, transfer),
+    post(message, transfer = []) {
+      if (waiting) waiting.push({ message, transfer });
+      else worker.postMessage(message, transfer);
+    },
     onMessage: (listener) =>
       worker.addEventListener('message', ({ data }: MessageEvent<unknown>) => {
-        if (data === READY) running = true;
-        else listener(data);
+        if (data !== READY) listener(data);
       }),
     onError(listener) {
       worker.addEventListener('error', (event: ErrorEvent) => {
         // What is reported here is no error of the page.
         event.preventDefault();
         const cause: unknown = event.error ?? new Error(event.message || 'its file was not loaded');
-        listener(running ? cause : notStarted(cause));
+        listener(waiting ? notStarted(cause) : cause);
       });
       worker.addEventListener('messageerror', () => listener(new Error('a message could not be read')));
     },

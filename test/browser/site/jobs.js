@@ -25,7 +25,7 @@ async function ask({ build, source, options, image = 'examples/images/scene.png'
     const answer = model.ask(at(image), prompt ?? 'Where is the red star?', askOptions);
     for await (const piece of answer) {
       pieces.push(piece);
-      if (pieces.length === 2) await globalThis.afterTwo?.();
+      if (pieces.length === 1) await globalThis.afterFirst?.();
     }
     const { backend, choices, warnings } = model.info;
     const { name, threads } = backend;
