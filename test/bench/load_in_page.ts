@@ -1,6 +1,5 @@
-/** Loads a model into a page, for `load.ts`: over the network, then from the page's own storage. */
-import { browserHost } from '../../packages/browser/src/index.ts';
-import { loadModel } from '../../packages/core/src/api/load.ts';
+/** Loads a model into a page's worker, for `load.ts`: over the network, then from the page's own storage. */
+import { load as loadModel } from '../../packages/browser/src/index.ts';
 
 export interface LoadRequest {
   readonly source: string;
@@ -42,7 +41,7 @@ export default async function run({ source, threads, repeats }: LoadRequest): Pr
 async function load(source: string, threads: number): Promise<{ whole: number; weights: number }> {
   const start = performance.now();
   let [begin, end] = [0, 0];
-  const model = await loadModel(browserHost, source, {
+  const model = await loadModel(source, {
     device: 'wasm',
     threads,
     context: 300,
