@@ -290,3 +290,35 @@ test('an added token that is text is spelt as it is', () => {
   walk.take(tokenizer.id('!') ?? -1);
   expect(walk.ended).toBe(true);
 });
+
+test('counted characters: at every place the tokens that still fit, and no other', () => {
+  const [vocabulary] = vocabularies;
+  const spelling = vocabulary.tokenizer.spelling();
+  const texts = Array.from({ length: vocabulary.size }, (_, id) => {
+    const bytes = spelling.bytes(id);
+    return bytes?.every((byte) => byte < 0x80) ? String.fromCharCode(...bytes) : null;
+  });
+  const most = 60;
+  const walk = constraintsOf(vocabulary)
+    .of({ regex: `x[^\\[\\]\\n]{1,${most}}` })
+    .walk();
+  const next = random(seed);
+  walk.take(vocabulary.tokenizer.id('x') ?? -1);
+  let left = most;
+  while (left > 0) {
+    const mask = walk.allowed();
+    const fitting: number[] = [];
+    texts.forEach((text, id) => {
+      if (text === null || text === '') return;
+      const fits = text.length <= left && !/[[\]\n]/.test(text);
+      expect((mask[id >> 5] >>> (id & 31)) & 1, `${JSON.stringify(text)} with ${left} left`).toBe(
+        fits ? 1 : 0,
+      );
+      if (fits) fitting.push(id);
+    });
+    const id = fitting[Math.floor(next() * fitting.length)];
+    walk.take(id);
+    left -= texts[id]?.length ?? 0;
+  }
+  expect(walk.ended).toBe(true);
+});

@@ -260,3 +260,35 @@ test.each<unknown>([
     expect.objectContaining({ code: 'FORMAT_INVALID' }),
   );
 });
+
+test('hostile schemas are refused soon', () => {
+  const start = performance.now();
+  const doubled: Record<string, object> = { d0: { type: 'null' } };
+  for (let i = 1; i < 60; i++) {
+    const inner = { $ref: `#/$defs/d${i - 1}` };
+    doubled[`d${i}`] = { type: 'object', properties: { a: inner, b: inner } };
+  }
+  let deep: unknown = 1;
+  for (let i = 0; i < 100_000; i++) deep = [deep];
+  const circular: Record<string, unknown> = { type: 'array' };
+  circular.items = circular;
+  const hostile: object[] = [
+    { $ref: '#/$defs/d59', $defs: doubled },
+    { const: deep },
+    circular,
+    { type: 'string', minLength: 1e9 },
+    { type: 'array', items: { type: 'string', maxLength: 1000 }, maxItems: 1000 },
+    {
+      oneOf: Array.from({ length: 60 }, (_, i) => ({
+        type: 'string',
+        pattern: `^(?:a|b)*a(?:a|b){${i + 12}}$`,
+      })),
+    },
+  ];
+  for (const jsonSchema of hostile) {
+    expect(() => constraintsOf(vocabularies[0]).of({ jsonSchema })).toThrow(
+      expect.objectContaining({ code: 'FORMAT_INVALID' }),
+    );
+  }
+  expect(performance.now() - start).toBeLessThan(20_000);
+});

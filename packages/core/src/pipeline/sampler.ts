@@ -77,12 +77,12 @@ export function createSampler(options: SamplingOptions, vocab: number, draw?: ()
     }
   };
 
-  /** Moves the most likely tokens from the heap to `kept` until `done` says so of the next; returns how many. */
+  /** Moves the most likely tokens that are possible from the heap to `kept` until `done` says so of the next; returns how many. */
   const take = (done: (count: number, id: number) => boolean): number => {
     for (let i = 0; i < vocab; i++) heap[i] = i;
     heapify(heap, scores);
     let count = 0;
-    while (count < vocab && !done(count, heap[0])) {
+    while (count < vocab && scores[heap[0]] > -Infinity && !done(count, heap[0])) {
       kept[count++] = heap[0];
       heap[0] = heap[vocab - count];
       sink(heap, scores, 0, vocab - count);

@@ -1,5 +1,6 @@
 import { formatError, type Node } from './ast.ts';
 import { DEAD, Dfa, UNKNOWN } from './dfa.ts';
+import { Lanes, type Lane } from './lane.ts';
 import { behindSpace, buildNfa, FIRST_TOKEN, isEmpty, withoutLeadingSpace, type Nfa } from './nfa.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
@@ -71,6 +72,7 @@ class Automaton implements Constraint {
   /** By node of the trie: the class of its byte. */
   readonly #kinds: Uint16Array;
   /** Of {@link Automaton.#successors}: the states on the way to a node, and what was found. */
+  readonly #lanes: Lanes;
   readonly #path: Int32Array;
   readonly #tokens: Int32Array;
   readonly #nexts: Int32Array;
@@ -88,7 +90,10 @@ class Automaton implements Constraint {
       return true;
     });
     this.#dfa = new Dfa(nfa);
-    this.#kinds = Uint16Array.from(vocabulary.byte, (byte) => this.#dfa.classes[byte]);
+    this.#lanes = new Lanes(vocabulary);
+    this.#kinds = new Uint16Array(vocabulary.byte.length);
+    for (let node = 0; node < this.#kinds.length; node++)
+      this.#kinds[node] = this.#dfa.classes[vocabulary.byte[node]];
     this.#path = new Int32Array(vocabulary.longest + 1);
     const most = vocabulary.size + nfa.tokens.length + 1;
     this.#tokens = new Int32Array(most);
@@ -150,9 +155,11 @@ class Automaton implements Constraint {
     if (known) return known;
     const { size, alike } = this.#vocabulary;
     const mask = new Uint32Array(Math.ceil(size / 32));
-    let goesOn = false;
     this.#dfa.begin();
-    const { count, ...found } = this.#successors(state);
+    const lane = this.#spellable ? this.#lanes.from(this.#dfa, state) : null;
+    if (lane) mask.set(lane.mask);
+    let goesOn = mask.some((word) => word !== 0);
+    const { count, ...found } = this.#successors(state, lane);
     // Whether an end is reached is found out by other searches, which fill the arrays anew.
     const [tokens, states] = this.#spellable
       ? [found.tokens, found.states]
@@ -174,10 +181,10 @@ class Automaton implements Constraint {
   }
 
   /**
-   * Every token that the automaton takes in a state, of those that are spelt alike the first, and the state behind it; the arrays
-   * are filled anew by the next call.
+   * Every token that the automaton takes in a state, of those that are spelt alike the first, and the state behind it; those that
+   * the lane covers are left out. The arrays are filled anew by the next call.
    */
-  #successors(state: number): { tokens: Int32Array; states: Int32Array; count: number } {
+  #successors(state: number, lane: Lane | null): { tokens: Int32Array; states: Int32Array; count: number } {
     const { depth, end, token, byte, size } = this.#vocabulary;
     const [path, kinds, tokens, states] = [this.#path, this.#kinds, this.#tokens, this.#nexts];
     const dfa = this.#dfa;
@@ -189,6 +196,10 @@ class Automaton implements Constraint {
     // A hundred thousand nodes and more: what is known is read from the table without a call.
     for (let node = 0; node < nodes;) {
       const at = depth[node];
+      if (lane && lane.covered[node] && lane.states[at] === path[at]) {
+        node = end[node];
+        continue;
+      }
       let next = table[path[at] * width + kinds[node]];
       if (next === UNKNOWN) {
         next = dfa.step(path[at], byte[node]);
@@ -226,7 +237,7 @@ class Automaton implements Constraint {
         return true;
       }
       if (this.#ends.get(state) === 2) continue;
-      const { states, count } = this.#successors(state);
+      const { states, count } = this.#successors(state, null);
       for (let i = 0; i < count; i++) if (!before.has(states[i])) before.set(states[i], state);
     }
     for (const state of before.keys()) this.#ends.set(state, 2);

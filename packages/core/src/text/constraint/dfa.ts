@@ -8,7 +8,7 @@ export const UNKNOWN = -2;
 const MOST_STATES = 16_384;
 /** Past these the format is given up: sets of states, and states visited while they are made for one token. */
 const LIMIT_STATES = 65_536;
-const LIMIT_WORK = 20_000_000;
+const LIMIT_WORK = 4_000_000;
 
 /**
  * The deterministic automaton of an {@link Nfa}, made as far as it is visited. States are numbers; 0 is where it begins. From every

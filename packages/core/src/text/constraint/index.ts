@@ -30,8 +30,8 @@ export class Constraints {
 
   /** @throws {ArgumentError} `FORMAT_INVALID`. @throws {UnsupportedError} `TOKENIZER_UNSUPPORTED`. */
   of(format: Format): Constraint {
-    const key = JSON.stringify(format);
-    const constraint = this.#kept.get(key) ?? this.#make(parseFormat(format, this.#tokenizer));
+    const key = keyOf(format);
+    const constraint = this.#kept.get(key) ?? this.#make(format);
     this.#kept.delete(key);
     this.#kept.set(key, constraint);
     for (const oldest of this.#kept.keys()) {
@@ -41,9 +41,18 @@ export class Constraints {
     return constraint;
   }
 
-  #make(node: Node): Constraint {
+  #make(format: Format): Constraint {
+    const node = parseFormat(format, this.#tokenizer);
     this.#vocabulary ??= createVocabulary(this.#tokenizer, this.#size);
     return createConstraint(node, this.#vocabulary, this.#eos);
+  }
+}
+
+function keyOf(format: Format): string {
+  try {
+    return JSON.stringify(format);
+  } catch {
+    throw formatError('it goes in circles, or too deep');
   }
 }
 

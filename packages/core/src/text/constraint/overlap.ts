@@ -2,11 +2,8 @@ import { formatError, type Node } from './ast.ts';
 import { DEAD, Dfa } from './dfa.ts';
 import { buildNfa } from './nfa.ts';
 
-/** Pairs of states looked at before it is given up. */
-const MOST_PAIRS = 50_000;
-
-/** Whether some text fits both. @throws {ArgumentError} `FORMAT_INVALID` when that takes too long to find out. */
-export function overlap(a: Node, b: Node): boolean {
+/** Whether some text fits both. `work` counts down, over several calls. @throws {ArgumentError} `FORMAT_INVALID` when that takes too long to find out. */
+export function overlap(a: Node, b: Node, work: { left: number }): boolean {
   const [left, right] = [new Dfa(buildNfa(a)), new Dfa(buildNfa(b))];
   const pairs = new Set(['0 0']);
   for (const pair of pairs) {
@@ -17,7 +14,7 @@ export function overlap(a: Node, b: Node): boolean {
       const [nextX, nextY] = [left.step(x, symbol), right.step(y, symbol)];
       if (nextX !== DEAD && nextY !== DEAD) pairs.add(`${nextX} ${nextY}`);
     }
-    if (pairs.size > MOST_PAIRS) {
+    if (--work.left < 0) {
       throw formatError(
         'whether options of "oneOf" have values in common takes too long to find out',
         'Write "anyOf".',

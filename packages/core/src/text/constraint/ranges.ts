@@ -37,16 +37,24 @@ const known = new Map<string, Ranges>();
 
 /** The code points that a JavaScript class as `\s` or `\p{L}` matches. @throws SyntaxError where there is no such class. */
 export function classOf(source: string): Ranges {
-  const found = known.get(source);
-  if (found) return found;
+  const found = known.get(source) ?? findClass(source);
+  known.set(source, found);
+  return found;
+}
+
+function findClass(source: string): Ranges {
+  if (source === '.') return negate([0x0a, 0x0a, 0x0d, 0x0d, 0x2028, 0x2029]);
+  if (/^\\[DWSP]/.test(source)) return negate(classOf(source.toLowerCase().slice(0, 2) + source.slice(2)));
   const pattern = new RegExp(source, 'u');
+  // A million questions take a tenth of a second: no digit, word or space lies far up.
+  const last = source.startsWith('\\p') ? LAST : 0xffff;
   const ranges: number[] = [];
-  for (let code = 0, inside = false; code <= LAST + 1; code++) {
-    const matches = code <= LAST && pattern.test(String.fromCodePoint(code));
+  let inside = false;
+  for (let code = 0; code <= last + 1; code++) {
+    const matches = code <= last && pattern.test(String.fromCodePoint(code));
     if (matches !== inside) ranges.push(inside ? code - 1 : code);
     inside = matches;
   }
-  known.set(source, ranges);
   return ranges;
 }
 

@@ -18,6 +18,10 @@ const known: Readonly<Record<string, string>> = {
   null: '',
 };
 const MOST_DEPTH = 100;
+/** Parts read, those behind a "$ref" as often as it is followed. */
+const MOST_PARTS = 10_000;
+/** Steps of the search for what options of "oneOf" have in common. */
+const MOST_STEPS = 20_000;
 /** Numbers of more digits do not come back from `JSON.parse` as they are. */
 const LARGEST = 999_999_999_999_999;
 
@@ -56,6 +60,8 @@ const character = choice([
  */
 export function parseSchema(root: unknown): Node {
   const following: string[] = [];
+  const work = { left: MOST_STEPS };
+  let parts = 0;
 
   const fail = (where: string, what: string): never => {
     throw formatError(`${what} at ${where} of the JSON schema`);
@@ -63,6 +69,7 @@ export function parseSchema(root: unknown): Node {
 
   const read = (value: unknown, where: string, depth: number): Node => {
     if (depth > MOST_DEPTH) fail(where, 'parts are too deep inside one another');
+    if (++parts > MOST_PARTS) fail(where, 'too many parts');
     if (!isObject(value)) return fail(where, 'a schema that allows any value is not supported');
     const schema = value;
     const only = (...keywords: string[]): void => {
@@ -113,7 +120,7 @@ export function parseSchema(root: unknown): Node {
     if (key === 'oneOf') {
       options.forEach((a, i) =>
         options.slice(i + 1).forEach((b) => {
-          if (overlap(a, b)) fail(where, 'options of "oneOf" have values in common (write "anyOf")');
+          if (overlap(a, b, work)) fail(where, 'options of "oneOf" have values in common (write "anyOf")');
         }),
       );
     }
@@ -288,7 +295,7 @@ function oneOfValues(schema: Schema, types: readonly string[] | null, where: str
   }
   if (types) values = values.filter((value) => types.some((type) => isType(value, type)));
   if (values.length === 0) throw formatError(`no value is allowed at ${where} of the JSON schema`);
-  return choice(values.map(valueOf));
+  return choice(values.map((value) => valueOf(value, 0)));
 }
 
 function isType(value: unknown, type: string): boolean {
@@ -307,11 +314,18 @@ function isType(value: unknown, type: string): boolean {
 }
 
 /** A value as JSON writes it. */
-function valueOf(value: unknown): Node {
-  if (Array.isArray(value)) return listOf('[', value.map(valueOf), ']');
+function valueOf(value: unknown, depth: number): Node {
+  if (depth > MOST_DEPTH) throw formatError('a value has parts too deep inside one another');
+  if (Array.isArray(value)) {
+    return listOf(
+      '[',
+      value.map((inner) => valueOf(inner, depth + 1)),
+      ']',
+    );
+  }
   if (isObject(value)) {
     const entries = Object.entries(value).map(([key, inner]) =>
-      sequence(literal(`${JSON.stringify(key)}:`), space, valueOf(inner)),
+      sequence(literal(`${JSON.stringify(key)}:`), space, valueOf(inner, depth + 1)),
     );
     return listOf('{', entries, '}');
   }
