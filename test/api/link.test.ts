@@ -1,6 +1,6 @@
 /** The link to a worker, message by message: what comes late, what never comes, and what crosses. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { loadRemote } from '../../packages/core/src/api/remote/client.ts';
+import { loadRemote, type PageSide } from '../../packages/core/src/api/remote/client.ts';
 import type { FromWorker, ToWorker } from '../../packages/core/src/api/remote/protocol.ts';
 import { packSource, unpackSource } from '../../packages/core/src/api/remote/protocol.ts';
 import type { Model } from '../../packages/core/src/api/model.ts';
@@ -63,14 +63,15 @@ const pixels = (): { data: Uint8Array; width: number; height: number } => ({
   height: 2,
 });
 
-async function open(options: LoadOptions = {}): Promise<{ worker: FakeWorker; model: Model }> {
+async function open(
+  options: LoadOptions = {},
+  page: PageSide = {},
+): Promise<{ worker: FakeWorker; model: Model }> {
   const worker = new FakeWorker();
-  const loading = loadRemote(worker, 'somewhere', options);
+  const loading = loadRemote(worker, 'somewhere', options, page);
   worker.done('load', { name: 'a model', warnings: [] });
   return { worker, model: await loading };
 }
-
-const settle = () => new Promise((resolve) => setTimeout(resolve));
 
 afterEach(() => {
   vi.useRealTimers();
@@ -108,19 +109,31 @@ describe('a model behind a worker', () => {
   });
 
   test('sends pictures by transfer of a copy, and late ones when they are there', async () => {
-    const { worker, model } = await open();
-    const image = pixels();
-    void model
-      .ask(image, 'x')
-      .text()
-      .catch(() => undefined);
-    expect(worker.last('answer').image).toMatchObject({ kind: 'raw', image: { width: 2, height: 2 } });
-    expect(image.data).toHaveLength(12);
-    expect(worker.sent.filter(({ type }) => type === 'image')).toHaveLength(0);
-    await settle();
-    void model.dispose();
-    await settle();
+    const slow = {};
+    const lost = {};
+    const readPixels = (image: object) =>
+      image === slow
+        ? Promise.resolve(pixels())
+        : image === lost
+          ? Promise.reject(new LoadError({ code: 'FILE_UNREADABLE', message: 'm', fix: 'f' }))
+          : null;
+    const { worker, model } = await open({}, { readPixels });
+    const answers = [pixels(), slow, lost].map((image) => model.ask(image as never, 'x').text());
+    const failed = expect(answers[2]).rejects.toMatchObject({ code: 'FILE_UNREADABLE' });
+    const asked = worker.sent.filter((message) => message.type === 'answer');
+    const raw = { kind: 'raw', image: { width: 2, height: 2, data: new Uint8Array(12) } };
+    expect(asked.map(({ image }) => image)).toEqual([raw, 'later', 'later']);
+    await failed;
+    expect(worker.last('image')).toEqual({ type: 'image', id: asked[1].id, image: raw });
+    expect(worker.last('abort').id).toBe(asked[2].id);
+    // A question that is refused at once leaves no rejection behind that nobody handles.
+    await expect(model.ask(lost as never, 'x', { signal: AbortSignal.abort() }).text()).rejects.toThrow();
+    const disposed = expect(Promise.all(answers.slice(0, 2))).rejects.toMatchObject({
+      code: 'MODEL_DISPOSED',
+    });
+    const disposing = model.dispose();
     worker.done('dispose', undefined);
+    await Promise.all([disposing, disposed]);
   });
 
   test('keeps what the worker warns of', async () => {

@@ -56,7 +56,12 @@ export function takeImage(
   const known: unknown = image;
   if (typeof known === 'object' && known !== null) {
     const reading = readPixels?.(known, signal);
-    if (reading) return reading.then(ofPlatform);
+    if (reading) {
+      const taken = reading.then(ofPlatform);
+      // The question may be refused before anybody waits for the picture.
+      taken.catch(() => undefined);
+      return taken;
+    }
     if (isRaw(known)) {
       const { data, width, height } = known;
       checkRaw(known);

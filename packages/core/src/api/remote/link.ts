@@ -76,12 +76,11 @@ export class Link {
         reject(notSent(cause));
         return;
       }
-      image?.then(
-        (taken) => {
+      image
+        ?.then((taken) => {
           if (this.#waiting.has(id)) this.#post({ type: 'image', id, image: taken }, buffersOf(taken));
-        },
-        (error: unknown) => this.#giveUp(id, error),
-      );
+        })
+        .catch((error: unknown) => this.#giveUp(id, error));
     });
   }
 
