@@ -90,8 +90,9 @@ export class Lanes {
     }
     const mask = new Uint32Array(Math.ceil(size / 32));
     for (let node = 0; node < byte.length;) {
-      // Below a node of another byte nothing is covered on a way of these bytes alone.
       if (!covered[node]) {
+        if (!inside[byte[node]]) covered.fill(0, node, end[node]);
+        // Below a node of another byte nothing is on a way of these bytes alone.
         node = inside[byte[node]] ? node + 1 : end[node];
         continue;
       }
