@@ -25,7 +25,6 @@ async function ask({ build, source, options, image = 'examples/images/scene.png'
     const answer = model.ask(at(image), prompt ?? 'Where is the red star?', askOptions);
     for await (const piece of answer) {
       pieces.push(piece);
-      if (pieces.length === 1) await globalThis.afterFirst?.();
     }
     const { backend, choices, warnings } = model.info;
     const { name, threads } = backend;
@@ -34,6 +33,30 @@ async function ask({ build, source, options, image = 'examples/images/scene.png'
   } finally {
     await model.dispose();
     observer?.disconnect();
+  }
+}
+
+/** Answers twice; `afterFirst` is called with the first piece of the first answer. */
+async function askTwice({ source, options, image, prompt, ask: askOptions }) {
+  const { load } = await open();
+  const model = await load(source, options);
+  try {
+    const texts = [];
+    for (let i = 0; i < 2; i++) {
+      let text = '';
+      for await (const piece of model.ask(
+        { ...image, data: Uint8Array.from(image.data) },
+        prompt,
+        askOptions,
+      )) {
+        if (i === 0 && text === '') await globalThis.afterFirst();
+        text += piece;
+      }
+      texts.push(text);
+    }
+    return { texts, backend: model.info.backend.name, warnings: model.info.warnings };
+  } finally {
+    await model.dispose();
   }
 }
 
@@ -190,4 +213,4 @@ async function inServiceWorker(input) {
   }
 }
 
-export const jobs = { ask, askAbout, cached, files, forget, forms, inServiceWorker, odd };
+export const jobs = { ask, askAbout, askTwice, cached, files, forget, forms, inServiceWorker, odd };
