@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Browser } from 'puppeteer-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import webpack from 'webpack';
+import webpack, { type Configuration } from 'webpack';
 import { startServer } from '../download/server.ts';
 import { launchChromium } from '../support/browsers.ts';
 import { openProjects, type Projects } from './projects.ts';
@@ -41,13 +41,15 @@ test('Node: a script, and the command line', async () => {
   expect(await projects.run(project, at('node_modules/.bin/node'), asked)).toBe(`${ANSWER}\n`);
 });
 
+// In Node as `tsc --init` leaves it; in browsers all declarations are checked, too.
 test.each(['node16', 'bundler'] as const)('TypeScript: strict, moduleResolution %s', async (resolution) => {
   const isBundler = resolution === 'bundler';
   const compilerOptions = {
     strict: true,
     noEmit: true,
     target: 'es2023',
-    lib: isBundler ? ['es2023', 'dom', 'dom.iterable', 'dom.asynciterable'] : ['es2023'],
+    skipLibCheck: !isBundler,
+    lib: isBundler ? ['esnext', 'dom', 'dom.iterable', 'dom.asynciterable'] : ['es2023'],
     types: isBundler ? [] : ['node'],
     module: isBundler ? 'esnext' : 'node16',
     moduleResolution: resolution,
@@ -73,7 +75,9 @@ console.log(boxes[0]?.x1.toFixed(0), model.info.backend.name);
 });
 
 test('Deno: types and permissions', async () => {
-  const main = inNode.replace("'llava-sp'", "'npm:llava-sp'").replace("process.argv[2] ?? ''", 'Deno.args[0]');
+  const main = inNode
+    .replace("'llava-sp'", "'npm:llava-sp'")
+    .replace("process.argv[2] ?? ''", 'Deno.args[0]');
   const project = await projects.create('in-deno', {
     'main.ts': main,
     'deno.json': JSON.stringify({ nodeModulesDir: 'manual' }),
@@ -128,14 +132,20 @@ test('webpack 5: as it comes, without a configuration', async () => {
     'dist/index.html': html('./main.js'),
     'src/index.js': inPage(`import { demoModel, load } from 'llava-sp';`, 'demoModel'),
   });
+  const options: Configuration = {
+    context: project,
+    mode: 'production',
+    output: { path: join(project, 'dist') },
+    // Half a minute of processor time for nothing that is ours.
+    optimization: { minimize: false },
+  };
   const found = await new Promise<string>((done, fail) => {
-    webpack({ context: project, mode: 'production' }, (error, stats) => {
+    webpack(options, (error, stats) => {
       if (error) fail(error);
-      else done(stats?.toString({ all: false, errors: true, warnings: true }) ?? '');
+      else done(stats?.toString({ all: false, errors: true }) ?? '');
     });
   });
-  // It advises against large files; the model is one.
-  expect(found.replace(/(asset|entrypoint) size limit[^]*/, '').trim()).not.toMatch(/ERROR|Module not found/);
+  expect(found).toBe('');
   expect(await titleOf(join(project, 'dist'))).toBe(ANSWER);
 });
 
