@@ -26,7 +26,8 @@ export async function makeProject(): Promise<Project> {
     ) as Manifest;
     const own = name === 'llava-sp' || name.startsWith('@llava-sp/');
     // What `npm pack` takes of ours; others are as npm unpacked them.
-    for (const file of own ? ['package.json', ...(files ?? [])] : ['']) {
+    const taken = (files ?? []).filter((file) => !file.startsWith('!'));
+    for (const file of own ? ['package.json', ...taken] : ['']) {
       await cp(join(from, file), join(path, 'node_modules', name, file), {
         recursive: true,
         dereference: true,

@@ -297,6 +297,21 @@ describe('a format', () => {
     expect(error).toMatchObject({ status: 400, code, param: 'response_format' });
   });
 
+  test('a schema that doubles at each level is refused soon', async () => {
+    const part = (i: number): object =>
+      i === 29
+        ? { type: 'integer' }
+        : { anyOf: [{ $ref: `#/$defs/${i + 1}` }, { $ref: `#/$defs/${i + 1}` }] };
+    const $defs = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [i, part(i)]));
+    const start = performance.now();
+    const schema = { $defs, $ref: '#/$defs/0' };
+    const error = await failure({
+      response_format: { type: 'json_schema', json_schema: { name: 'x', schema } },
+    });
+    expect(error).toMatchObject({ status: 400, code: 'FORMAT_INVALID' });
+    expect(performance.now() - start).toBeLessThan(10_000);
+  });
+
   test('probabilities of the tokens come as logprobs, whole and streamed', async () => {
     const request = { model: MODEL, messages: about(scene, WHERE), logprobs: true };
     const { choices } = await client.chat.completions.create(request);
