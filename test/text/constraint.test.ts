@@ -322,3 +322,53 @@ test('counted characters: at every place the tokens that still fit, and no other
   }
   expect(walk.ended).toBe(true);
 });
+
+test.each(vocabularies.slice(0, 2))('all tokens that fit are allowed, and no other: $kind', (vocabulary) => {
+  const constraints = constraintsOf(vocabulary);
+  const spelling = vocabulary.tokenizer.spelling();
+  const next = random(seed);
+  const first = Array.from({ length: vocabulary.size }, (_, id) => id).filter(
+    (id) => !vocabulary.tokenizer.isSpecial(id),
+  );
+  for (const regex of [
+    '[^\\[\\]]*',
+    '(?: ?[^\\s\\[]+)*',
+    '.{0,70}',
+    '(?:[a-z]+ ?|[^a-z\\n]é)*',
+    '[^]{3,50}x',
+  ]) {
+    const dfa = new Dfa(buildNfa(parseRegex(regex)));
+    const walk = constraints.of({ regex: `x${regex}` }).walk();
+    walk.take(vocabulary.tokenizer.id('x') ?? -1);
+    let state = 0;
+    for (let i = 0; i < 25; i++) {
+      const mask = walk.allowed();
+      const behind = (id: number): number =>
+        [...(spelling.bytes(id) ?? [])].reduce(
+          (at, byte) => (at === DEAD ? DEAD : dfa.step(at, byte)),
+          state,
+        );
+      const wrong = first.filter(
+        (id) => (((mask[id >> 5] >>> (id & 31)) & 1) === 1) !== (behind(id) !== DEAD),
+      );
+      expect(
+        wrong.map((id) => vocabulary.tokenizer.token(id)),
+        `${regex}, token ${i}`,
+      ).toEqual([]);
+      const fitting = first.filter((id) => behind(id) !== DEAD);
+      if (fitting.length === 0) break;
+      const id = fitting[Math.floor(next() * fitting.length)];
+      state = behind(id);
+      walk.take(id);
+    }
+  }
+});
+
+test('an answer may begin with a space and any of its words', () => {
+  const [{ tokenizer, size, eos }] = vocabularies;
+  const mask = new Constraints(tokenizer, size, [eos]).of({ regex: '[^\\[\\]]*' }).walk().allowed();
+  for (const token of ['Ġa', 'Ġthe', 'Ġthere', 'The', 'What']) {
+    const id = tokenizer.id(token) ?? -1;
+    expect((mask[id >> 5] >>> (id & 31)) & 1, token).toBe(1);
+  }
+});

@@ -196,7 +196,7 @@ class Automaton implements Constraint {
     // A hundred thousand nodes and more: what is known is read from the table without a call.
     for (let node = 0; node < nodes;) {
       const at = depth[node];
-      if (lane && lane.covered[node] && lane.states[at] === path[at]) {
+      if (lane?.covered[node]) {
         node = end[node];
         continue;
       }

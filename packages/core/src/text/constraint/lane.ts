@@ -13,22 +13,17 @@ const KEPT = 4;
  * States one behind another that one group of bytes leads along, whichever of the bytes come: inside of words and strings, counted
  * ones too. All tokens of such bytes alone are allowed at its beginning; only the others have to be looked at.
  */
-export interface Lane extends Group {
-  /** The state behind so many bytes. */
-  readonly states: Int32Array;
-}
-
-interface Group {
+export interface Lane {
   /** The tokens of the group's bytes alone, as bits by id. */
   readonly mask: Uint32Array;
-  /** By node of the trie: whether all below it are such, where all on the way are. */
+  /** By node of the trie: whether its tokens and all below are among these, and those above lead on to it. */
   readonly covered: Uint8Array;
 }
 
 /** Finds the lanes of one automaton over one vocabulary. */
 export class Lanes {
   readonly #vocabulary: Vocabulary;
-  readonly #groups = new Map<string, Group>();
+  readonly #groups = new Map<string, Lane>();
 
   constructor(vocabulary: Vocabulary) {
     this.#vocabulary = vocabulary;
@@ -49,20 +44,18 @@ export class Lanes {
       [DEAD, []],
     );
     if (group.length < LEAST_BYTES) return null;
-    const states = new Int32Array(LENGTH + 1);
-    states[0] = state;
-    states[1] = next;
+    let at = next;
     // Bytes of a class lead to the same states: one of each stands for all.
     const kinds = [...new Map(group.map((byte) => [dfa.classes[byte], byte])).values()];
     for (let i = 1; i < LENGTH; i++) {
-      const behind = dfa.step(states[i], kinds[0]);
-      if (behind === DEAD || kinds.some((byte) => dfa.step(states[i], byte) !== behind)) return null;
-      states[i + 1] = behind;
+      const behind = dfa.step(at, kinds[0]);
+      if (behind === DEAD || kinds.some((byte) => dfa.step(at, byte) !== behind)) return null;
+      at = behind;
     }
-    return { ...this.#groupOf(group), states };
+    return this.#groupOf(group);
   }
 
-  #groupOf(bytes: readonly number[]): Group {
+  #groupOf(bytes: readonly number[]): Lane {
     const key = bytes.join(' ');
     const group = this.#groups.get(key) ?? this.#make(bytes);
     this.#groups.delete(key);
@@ -74,28 +67,29 @@ export class Lanes {
     return group;
   }
 
-  #make(bytes: readonly number[]): Group {
+  #make(bytes: readonly number[]): Lane {
     const { byte, depth, end, token, alike, longest, size } = this.#vocabulary;
     const inside = new Uint8Array(256);
     for (const each of bytes) inside[each] = 1;
-    const covered = new Uint8Array(byte.length);
+    const whole = new Uint8Array(byte.length);
     // From the last node on, so that children come before their parent: it is covered if none of them is not.
     const open = new Uint8Array(longest + 2);
     for (let node = byte.length - 1; node >= 0; node--) {
       const at = depth[node];
-      const whole = inside[byte[node]] === 1 && at < LENGTH && open[at + 1] === 0;
+      const all = inside[byte[node]] === 1 && at < LENGTH && open[at + 1] === 0;
       open[at + 1] = 0;
-      if (whole) covered[node] = 1;
+      if (all) whole[node] = 1;
       else open[at] = 1;
     }
+    const covered = new Uint8Array(byte.length);
     const mask = new Uint32Array(Math.ceil(size / 32));
     for (let node = 0; node < byte.length;) {
-      if (!covered[node]) {
-        if (!inside[byte[node]]) covered.fill(0, node, end[node]);
+      if (!whole[node]) {
         // Below a node of another byte nothing is on a way of these bytes alone.
         node = inside[byte[node]] ? node + 1 : end[node];
         continue;
       }
+      covered[node] = 1;
       for (const last = end[node]; node < last; node++) {
         for (let id = token[node]; id >= 0; id = alike[id]) mask[id >> 5] |= 1 << (id & 31);
       }
