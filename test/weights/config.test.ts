@@ -15,6 +15,15 @@ describe('parseModelConfig', () => {
       tiling: null,
       projectorAct: 'gelu',
       downsample: 1,
+      tasks: {
+        boxes: 'unit',
+        ground: 'Please provide the bounding box coordinate of the region this sentence describes: {phrase}',
+        describe: 'Please provide a short description for this region: {box}',
+        caption: {
+          short: 'Provide a one-sentence caption for the provided image.',
+          detailed: 'Describe this image in detail.',
+        },
+      },
     });
     expect(vision).toMatchObject({
       type: 'clip',
