@@ -69,8 +69,8 @@ function notStarted(cause: unknown): DeviceError {
     code: 'WORKER_FAILED',
     message: 'The worker of this package could not be started.',
     fix:
-      "Serve its worker file from the page's own origin, and allow worker-src 'self'. For Vite's development server, name " +
-      'llava-sp, @llava-sp/browser and @llava-sp/demo-model in optimizeDeps.exclude.',
+      "Serve its worker file from the page's own origin, and allow worker-src 'self'. For the development server of Vite before " +
+      'version 8, name llava-sp, @llava-sp/browser and @llava-sp/demo-model in optimizeDeps.exclude.',
     cause,
   });
 }
