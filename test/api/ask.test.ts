@@ -1,6 +1,8 @@
 /** The API of the built package: answers, streams, scenes, the queue, and stopping. */
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AbortedError, load, nodeHost, type Model } from '@llava-sp/node';
 import { goldenOf, imagePath, modelPath } from '../support/models.ts';
@@ -178,6 +180,25 @@ describe('stopping', () => {
     await expect(other.ask(image, 'again?').text()).rejects.toMatchObject({ code: 'MODEL_DISPOSED' });
     await other.dispose();
   });
+});
+
+/** Ends a thread whose reply has arrived, and was not heard yet. */
+const END_A_THREAD = `
+  const { nodeHost } = await import('@llava-sp/node');
+  const port = nodeHost.spawnWorker();
+  const usage = () => port.post({ seq: 1, type: 'usage' }, []);
+  await new Promise((heard) => { port.onMessage(heard); usage(); });
+  usage();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  await port.terminate();
+  console.log('ended');
+`;
+
+test('a process waits for a thread that it ends, whatever reply is on its way', async () => {
+  const args = ['--input-type=module', '--eval', END_A_THREAD];
+  // Rejects unless the exit code is 0.
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
+  expect(stdout).toBe('ended\n');
 });
 
 describe('info', () => {

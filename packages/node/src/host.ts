@@ -93,7 +93,8 @@ function spawnWorker(): WorkerPort {
     },
     onMessage: (listener) =>
       void worker.on('message', (message) => {
-        if (--pending === 0) worker.unref();
+        // A thread that is being ended is waited for, whatever replies were on their way.
+        if (--pending === 0 && !terminated) worker.unref();
         listener(message);
       }),
     onError(listener) {
