@@ -219,6 +219,64 @@ describe('a chat', () => {
     expect(await model.ask(first, prompt, { maxTokens: TOKENS }).text()).toBe(next);
   });
 
+  test('ends looking at its picture when it is disposed of, waiting or at work', async () => {
+    const model = await load();
+    const forgotten = { code: 'IMAGE_INVALID', message: 'The chat was disposed of.' };
+    const visions = () => devices.calls.filter((call) => call === 'run vision').length;
+    const running = model.ask(first, QUESTIONS[0], { maxTokens: 20 });
+    const waiting = model.chat(second);
+    const answers = [say(waiting, 'x'), say(waiting, 'y')].map((answer) => answer.text());
+    const ended = Promise.all(answers.map((answer) => expect(answer).rejects.toMatchObject(forgotten)));
+    waiting.dispose();
+    await ended;
+    await expect(waiting.scene).rejects.toMatchObject({ code: 'ABORTED' });
+    // Before its turn had come.
+    expect(running.finishReason).toBeNull();
+    await running.text();
+    expect(visions()).toBe(1);
+    const begun = model.chat(second);
+    devices.onCall = (call) => {
+      if (call === 'run vision') begun.dispose();
+    };
+    await expect(say(begun, 'x').text()).rejects.toMatchObject(forgotten);
+    await expect(begun.scene).rejects.toMatchObject({ code: 'ABORTED' });
+    await expect(say(begun, 'x').text()).rejects.toMatchObject(forgotten);
+    expect(visions()).toBe(2);
+  });
+
+  test('leaves looking at its picture to the next question when one is cancelled', async () => {
+    const model = await load();
+    const [text] = await talk(model.chat(first), QUESTIONS.slice(0, 1));
+    const from = devices.calls.length;
+    const chat = model.chat(first);
+    const cancelled = say(chat, 'What?');
+    cancelled.cancel();
+    await cancelled.text();
+    const aborted = say(chat, 'What?', { signal: AbortSignal.abort() }).text();
+    await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(await talk(chat, QUESTIONS.slice(0, 1))).toEqual([text]);
+    expect(devices.calls.slice(from).filter((call) => call === 'run vision')).toHaveLength(1);
+  });
+
+  test('looks again at a picture that could not be looked at', async () => {
+    const model = await load();
+    const [text] = await talk(model.chat(first), QUESTIONS.slice(0, 1));
+    const picture = { ...first, data: new Uint8Array(5) };
+    const chat = model.chat(picture);
+    const both = [say(chat, 'x'), say(chat, 'y')].map((answer) => answer.text());
+    for (const answer of both) await expect(answer).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
+    picture.data = first.data;
+    expect(await talk(chat, QUESTIONS.slice(0, 1))).toEqual([text]);
+    expect((await chat.scene).width).toBe(30);
+    // What its owner ended stays so.
+    const controller = new AbortController();
+    const ended = model.chat(second, { signal: controller.signal });
+    controller.abort();
+    for (const question of ['x', 'y']) {
+      await expect(say(ended, question).text()).rejects.toMatchObject({ code: 'ABORTED' });
+    }
+  });
+
   test('answers in order, also when questions come before the answers', async () => {
     const model = await load();
     const texts = await talk(model.chat(first));

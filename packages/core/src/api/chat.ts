@@ -23,8 +23,9 @@ export interface ChatTurn {
 
 /** What a chat needs of its model. */
 export interface ChatParts {
-  readonly scene: Promise<Scene>;
-  /** Whether the chat looked at the picture itself, and disposes of the scene. */
+  /** Begins to look at the picture, which `stopped` ends; or gives the scene that there is. */
+  look(stopped: AbortSignal): Promise<Scene>;
+  /** Whether the chat looks at the picture itself, and disposes of the scene. */
   readonly owned: boolean;
   readonly system: string | undefined;
   /** Asks on a scene; `prepare` makes the request once that may be done. */
@@ -40,22 +41,28 @@ export interface ChatParts {
  * tokens: the KV cache of the turns is kept while nothing else is asked of the model, and computed again when it was.
  */
 export class Chat {
-  /** The picture: its size, and where the model looks on it. Rejects when it can't be looked at. */
-  readonly scene: Promise<Scene>;
   readonly #parts: ChatParts;
   #turns: readonly ChatTurn[] = [];
   /** Tokens of all turns behind the image, as they were; `null` where they must be made of the text. */
   #said: readonly number[] | null = null;
   /** Ends with the question before. */
   #before: Promise<void> = Promise.resolve();
-  #disposed = false;
+  readonly #disposing = new AbortController();
+  #scene: Promise<Scene>;
+  /** Whether the picture could not be looked at. */
+  #unseen = false;
 
   /** Not for applications: they get chats from `model.chat`. */
   constructor(parts: ChatParts) {
     this.#parts = parts;
-    this.scene = parts.scene;
-    // Every question tells.
-    this.scene.catch(() => undefined);
+    this.#scene = this.#look();
+  }
+
+  /**
+   * The picture: its size, and where the model looks on it. Rejects when it can't be looked at; the next question tries again.
+   */
+  get scene(): Promise<Scene> {
+    return this.#scene;
   }
 
   /** What was said so far, by the user and the model in turn. The answer under way is not among it yet. */
@@ -65,12 +72,15 @@ export class Chat {
 
   /**
    * Asks the next question. Returns at once; errors come out of the answer. A question that fails leaves the conversation as it
-   * was; of an answer that is cancelled or aborted, what came is kept.
+   * was; of an answer that is cancelled or aborted, what came is kept. One that is cancelled before the picture was looked at
+   * leaves looking at it to the next one. Where that failed, the picture is read again, as it is now.
    *
    * The answer's errors: those of `model.ask`. {@link ArgumentError} `PROMPT_TOO_LONG` and `CONTEXT_FULL`: the conversation has
    * filled the model's context; a shorter question or answer may still fit, or begin another chat.
    */
   ask(text: string, options: AskOptions = {}): Answer {
+    if (this.#unseen) this.#scene = this.#look();
+    const seen = this.#scene;
     const before = this.#before;
     let finish = (): void => undefined;
     this.#before = new Promise((resolve) => (finish = resolve));
@@ -79,7 +89,7 @@ export class Chat {
     return new Answer(
       async (listener, stopped) => {
         try {
-          return await this.#ask(text, options, before, listener, stopped);
+          return await this.#ask(text, options, before, seen, listener, stopped);
         } finally {
           // A question that was aborted while it waited does not let the next one overtake those before.
           void before.then(finish);
@@ -89,11 +99,11 @@ export class Chat {
     );
   }
 
-  /** Frees what is kept of the picture, unless the chat was begun on a scene: that is its owner's. */
+  /** Ends looking at the picture, or frees what is kept of it; a scene that the chat was begun on is its owner's. */
   dispose(): void {
     if (this.#disposed) return;
-    this.#disposed = true;
-    if (this.#parts.owned) void this.scene.then((scene) => scene.dispose()).catch(() => undefined);
+    this.#disposing.abort();
+    if (this.#parts.owned) void this.#scene.then((scene) => scene.dispose()).catch(() => undefined);
   }
 
   /** `using`: {@link dispose}. */
@@ -105,6 +115,7 @@ export class Chat {
     text: string,
     options: AskOptions,
     before: Promise<void>,
+    seen: Promise<Scene>,
     listener: AnswerListener,
     stopped: AbortSignal,
   ): Promise<Answered['state']> {
@@ -121,9 +132,7 @@ export class Chat {
         async (signal) => {
           checkCommon(options);
           await untilAborted(before, signal);
-          const scene = await untilAborted(this.scene, signal);
-          if (this.#disposed) throw forgotten();
-          return { scene, request: this.#request(text, options) };
+          return { scene: await this.#seen(seen, signal), request: this.#request(text, options) };
         },
         listening,
         stopped,
@@ -135,6 +144,29 @@ export class Chat {
       if (error instanceof AbortedError && shown !== '') this.#keep(text, shown, null);
       throw error;
     }
+  }
+
+  get #disposed(): boolean {
+    return this.#disposing.signal.aborted;
+  }
+
+  #look(): Promise<Scene> {
+    this.#unseen = false;
+    const scene = this.#parts.look(this.#disposing.signal);
+    // Every question that waits for it tells.
+    scene.catch(() => (this.#unseen = !this.#disposed));
+    return scene;
+  }
+
+  async #seen(looking: Promise<Scene>, signal: AbortSignal): Promise<Scene> {
+    try {
+      const scene = await untilAborted(looking, signal);
+      if (!this.#disposed) return scene;
+    } catch (error) {
+      // Of this question only its own end is told as an abort.
+      if (signal.aborted || !this.#disposed) throw error;
+    }
+    throw forgotten();
   }
 
   #request(text: string, options: AskOptions): Omit<AnswerRequest, 'image'> {

@@ -64,16 +64,17 @@ export class Model {
 
   /**
    * Begins a conversation about a picture, or about a scene, which stays its owner's. Returns at once; what is wrong with the
-   * picture comes out of the first answer. Dispose of the chat when done.
+   * picture comes out of the first answer, and the question after that looks at it again. Dispose of the chat when done.
    */
   chat(image: ImageInput | Scene, options: ChatOptions = {}): Chat {
     const owned = !(image instanceof Scene);
     const system = (options as ChatOptions | null)?.system;
-    const scene = owned
-      ? this.#look(image, options, [...beginning(system), { role: 'user', content: '?' }])
-      : Promise.resolve(image);
+    const look = owned
+      ? (stopped: AbortSignal) =>
+          this.#look(image, options, [...beginning(system), { role: 'user', content: '?' }], stopped)
+      : () => Promise.resolve(image);
     return new Chat({
-      scene,
+      look,
       owned,
       system,
       answer: (prepare, listener, stopped) =>
@@ -168,11 +169,19 @@ export class Model {
     await this.dispose();
   }
 
-  /** @param like a prompt that begins as the questions will. */
-  async #look(image: ImageInput, options: { signal?: AbortSignal }, like: Prompt): Promise<Scene> {
+  /**
+   * @param like a prompt that begins as the questions will.
+   * @param stopped ends it, too.
+   */
+  async #look(
+    image: ImageInput,
+    options: { signal?: AbortSignal },
+    like: Prompt,
+    stopped?: AbortSignal,
+  ): Promise<Scene> {
     return this.#guard(async () => {
       checkCommon(options);
-      const signal = this.#signal(options.signal);
+      const signal = this.#signal(options.signal, stopped);
       const taken = takeImage(image, this.#engine.readPixels, signal);
       const looked = await this.#engine.look({ image: taken, like }, signal);
       return new Scene(this, looked, () => this.#engine.release(looked.id));
@@ -192,8 +201,9 @@ export class Model {
     });
   }
 
-  #signal(signal: AbortSignal | undefined): AbortSignal {
-    return signal ? AbortSignal.any([signal, this.#disposing.signal]) : this.#disposing.signal;
+  #signal(...signals: readonly (AbortSignal | undefined)[]): AbortSignal {
+    const given = signals.filter((signal) => signal !== undefined);
+    return given.length ? AbortSignal.any([...given, this.#disposing.signal]) : this.#disposing.signal;
   }
 
   /**
