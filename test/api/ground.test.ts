@@ -84,17 +84,20 @@ describe.each<[string, () => Promise<Model>]>([
       await expect(model.ground(image, phrases as unknown as string)).rejects.toMatchObject({
         code: 'OPTION_INVALID',
       });
-    await expect(model.ground(image, 'a', { threshold: 2 })).rejects.toMatchObject({
-      code: 'OPTION_INVALID',
-    });
+    for (const threshold of [2, NaN, '0.5' as never, null as never])
+      await expect(model.ground(image, 'a', { threshold })).rejects.toMatchObject({
+        code: 'OPTION_INVALID',
+      });
     await expect(model.ground('nowhere.png', 'a')).rejects.toMatchObject({ code: 'FILE_UNREADABLE' });
     for (const box of [
       { x1: 5, y1: 0, x2: 5, y2: 9 },
       { x1: 300, y1: 0, x2: 400, y2: 9 },
       { x1: NaN, y1: 0, x2: 4, y2: 9 },
+      { x1: '0', y1: '0', x2: '40', y2: '40' },
+      { x1: 0, y1: 0, x2: 40 },
       null,
     ])
-      await expect(model.describe(image, box as GroundedBox).text()).rejects.toMatchObject({
+      await expect(model.describe(image, box as unknown as GroundedBox).text()).rejects.toMatchObject({
         code: 'OPTION_INVALID',
       });
     const wrong = { length: 'long' as 'short' };

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { loadRemote, type PageSide } from '../../packages/core/src/api/remote/client.ts';
 import type { FromWorker, ToWorker } from '../../packages/core/src/api/remote/protocol.ts';
 import { packSource, unpackSource } from '../../packages/core/src/api/remote/protocol.ts';
+import { serveModel } from '../../packages/core/src/api/remote/server.ts';
 import type { Model } from '../../packages/core/src/api/model.ts';
 import type { LoadOptions } from '../../packages/core/src/api/options.ts';
 import {
@@ -15,6 +16,7 @@ import {
 } from '../../packages/core/src/errors/index.ts';
 import { packError, unpackError } from '../../packages/core/src/errors/wire.ts';
 import type { WorkerPort } from '../../packages/core/src/host.ts';
+import { createTestHost } from '../support/host.ts';
 
 type Sent = Extract<ToWorker, { id: number }>;
 
@@ -186,6 +188,34 @@ describe('a model behind a worker', () => {
     await expect(loadRemote(new FakeWorker(), 'x', { onProgress: 3 as never })).rejects.toMatchObject({
       code: 'OPTION_INVALID',
     });
+  });
+});
+
+describe('a worker', () => {
+  test('answers every request, also where its answer can not be sent', async () => {
+    const heard: FromWorker[] = [];
+    let tell: (message: unknown) => void = () => undefined;
+    const scope = {
+      onMessage: (listener: typeof tell) => void (tell = listener),
+      post(message: unknown) {
+        const reply = message as FromWorker;
+        if (reply.type === 'done' && reply.id === 2) structuredClone(() => undefined);
+        heard.push(reply);
+      },
+    };
+    serveModel(scope, createTestHost());
+    for (const message of [{ type: 'memory' }, { type: 'dispose' }, { type: 'dispose' }]) {
+      const id = heard.length + 1;
+      tell({ ...message, id });
+      // Not from within the call: it would be off the list of what runs before it is on it.
+      expect(heard).toHaveLength(id - 1);
+      await vi.waitFor(() => expect(heard).toHaveLength(id));
+    }
+    expect(heard).toMatchObject([
+      { type: 'failed', id: 1, error: { message: 'no model is loaded in this worker' } },
+      { type: 'failed', id: 2, error: { message: expect.stringContaining('could not be cloned') as string } },
+      { type: 'done', id: 3 },
+    ]);
   });
 });
 

@@ -74,10 +74,16 @@ class Server {
     }
     this.#running.delete(id);
     this.#awaited.delete(id);
-    this.#post(reply);
+    try {
+      this.#post(reply);
+    } catch (error) {
+      // What can't be cloned: the page would wait for it for ever.
+      this.#post({ type: 'failed', id, error: packError(error) });
+    }
   }
 
-  #work(
+  /** What is wrong comes out of the promise, never of the call. */
+  async #work(
     request: Request & { readonly id: number },
     tell: (event: Event) => void,
     signal: AbortSignal,

@@ -21,6 +21,8 @@ export interface PixelBox {
   readonly y2: number;
 }
 
+const PIXELS = 'Pass { x1, y1, x2, y2 } in pixels of the picture, x1 < x2 and y1 < y2.';
+
 /** The phrases, each a text. @throws {ArgumentError} `OPTION_INVALID`, `PROMPT_EMPTY`. */
 export function checkGround(
   phrases: string | readonly string[],
@@ -37,9 +39,9 @@ export function checkGround(
       fix: 'Pass what to find, as "the red star".',
     });
   }
-  if (threshold !== undefined && !(threshold >= 0 && threshold <= 1)) {
+  if (threshold !== undefined && !(isNumber(threshold) && threshold >= 0 && threshold <= 1)) {
     throw invalid(
-      `threshold is ${threshold}; it must be a number from 0 to 1.`,
+      `threshold is ${isNumber(threshold) ? threshold : typeof threshold}; it must be a number from 0 to 1.`,
       'Leave it out for the default.',
     );
   }
@@ -51,12 +53,15 @@ export function checkBox(
   box: PixelBox | null,
   { width, height }: { readonly width: number; readonly height: number },
 ): Box {
-  const { x1 = NaN, y1 = NaN, x2 = NaN, y2 = NaN } = box ?? {};
+  if (!box || ![box.x1, box.y1, box.x2, box.y2].every(isNumber)) {
+    throw invalid('The box is not four numbers.', PIXELS);
+  }
+  const { x1, y1, x2, y2 } = box;
   const clipped: Box = [Math.max(x1, 0), Math.max(y1, 0), Math.min(x2, width), Math.min(y2, height)];
   if (clipped[0] < clipped[2] && clipped[1] < clipped[3]) return clipped;
   throw invalid(
     `The box from ${x1}, ${y1} to ${x2}, ${y2} has nothing of the ${width} x ${height} picture in it.`,
-    'Pass { x1, y1, x2, y2 } in pixels of the picture, x1 < x2 and y1 < y2.',
+    PIXELS,
   );
 }
 
@@ -68,6 +73,10 @@ export function notLength(length: unknown): ArgumentError {
 
 function isTexts(list: unknown): list is readonly string[] {
   return Array.isArray(list) && list.every((phrase) => typeof phrase === 'string');
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number';
 }
 
 function invalid(message: string, fix: string): ArgumentError {
