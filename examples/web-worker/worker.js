@@ -12,20 +12,23 @@ loading.then(
   ({ message, fix }) => postMessage({ error: `${message} ${fix ?? ''}` }),
 );
 
-/** Answers that are under way, by the caller's number. */
-const answers = new Map();
+/** What stops a question that is under way, by the caller's number; it may be stopped before the model is there. */
+const stops = new Map();
 
 addEventListener('message', async ({ data: { id, picture, question, cancel } }) => {
-  if (cancel) return answers.get(id)?.cancel();
+  if (cancel) return stops.get(id)?.abort();
+  const stop = new AbortController();
+  stops.set(id, stop);
   try {
     const model = await loading;
     const answer = model.ask(picture, question);
-    answers.set(id, answer);
+    stop.signal.onabort = () => answer.cancel();
+    if (stop.signal.aborted) answer.cancel();
     for await (const piece of answer) postMessage({ id, piece });
     postMessage({ id, done: answer.finishReason });
   } catch ({ message, fix }) {
     postMessage({ id, error: `${message} ${fix ?? ''}` });
   } finally {
-    answers.delete(id);
+    stops.delete(id);
   }
 });

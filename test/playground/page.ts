@@ -6,8 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { launch, type Browser, type BrowserContext, type Page } from 'puppeteer-core';
+import type { Browser, BrowserContext, Page } from 'puppeteer-core';
 import { build } from 'vite';
+import { launchChromium } from '../support/browsers.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** The demo model's own folder. */
@@ -23,6 +24,8 @@ export interface Site {
   readonly address: string;
   /** Files whose names end so are not answered until {@link release}. */
   hold(end: string): void;
+  /** Of files whose names match, half is served from now on. */
+  halve(name: RegExp): void;
   release(): void;
   close(): Promise<void>;
 }
@@ -49,23 +52,14 @@ export async function startPlayground(): Promise<Playground> {
     await build({ configFile, logLevel: 'error', build: { outDir: folder, emptyOutDir: true } });
     await mkdir(pictures, { recursive: true });
     const server = (await import(join(page, 'server.mjs'))) as ServePlayground;
-    browser = await launch({
-      executablePath: '/usr/bin/chromium',
-      args: [
-        '--no-sandbox',
-        '--enable-unsafe-webgpu',
-        '--use-webgpu-adapter=swiftshader',
-        // A camera that shows a test picture, and a user who agrees.
-        '--use-fake-device-for-media-stream',
-        '--use-fake-ui-for-media-stream',
-      ],
-      timeout: 60_000,
-      protocolTimeout: 120_000,
+    // A camera that shows a test picture, and a user who agrees.
+    browser = await launchChromium({
+      args: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
     });
     return {
       browser,
       async serve(options) {
-        const site = await startSite(server.servePlayground(folder, options));
+        const site = await startSite(folder, server.servePlayground(folder, options));
         sites.push(site);
         return site;
       },
@@ -77,11 +71,13 @@ export async function startPlayground(): Promise<Playground> {
   }
 }
 
-async function startSite(listener: RequestListener): Promise<Site> {
+async function startSite(folder: string, listener: RequestListener): Promise<Site> {
   let held: string | null = null;
+  let halved: RegExp | null = null;
   let waiting: (() => void)[] = [];
   const server: Server = createServer((request, response) => {
     if (request.url?.startsWith('/model/')) return void sendModel(request.url, response);
+    if (request.url && halved?.test(request.url)) return void sendHalf(join(folder, request.url), response);
     if (held === null || !request.url?.endsWith(held)) return listener(request, response);
     waiting.push(() => listener(request, response));
   });
@@ -90,6 +86,7 @@ async function startSite(listener: RequestListener): Promise<Site> {
   return {
     address: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     hold: (end) => (held = end),
+    halve: (name) => (halved = name),
     release() {
       held = null;
       for (const answer of waiting) answer();
@@ -101,6 +98,11 @@ async function startSite(listener: RequestListener): Promise<Site> {
       return closed;
     },
   };
+}
+
+async function sendHalf(file: string, response: ServerResponse): Promise<void> {
+  const bytes = await readFile(file);
+  response.writeHead(200, { 'content-type': 'application/wasm' }).end(bytes.subarray(0, bytes.length / 2));
 }
 
 /** A file of the demo model at an address of its own, over a slow line: about a second for the weights. */
@@ -115,7 +117,7 @@ async function sendModel(url: string, response: ServerResponse): Promise<void> {
   response.end();
 }
 
-/** A tab with the page, in a profile of its own, and what went wrong in it. */
+/** A tab with the page, in a profile of its own or in that of the tab `beside`, and what went wrong in it. */
 export interface Tab {
   readonly context: BrowserContext;
   readonly page: Page;
@@ -130,11 +132,11 @@ export interface Tab {
 }
 
 export async function openTab(
-  { browser }: Playground,
+  { browser }: Pick<Playground, 'browser'>,
   site: Site,
-  { search = '?device=wasm', width = 1280, height = 900 } = {},
+  { search = '?device=wasm', width = 1280, height = 900, beside = null as Tab | null } = {},
 ): Promise<Tab> {
-  const context = await browser.createBrowserContext();
+  const context = beside?.context ?? (await browser.createBrowserContext());
   const page = await context.newPage();
   const wrong: string[] = [];
   page.on('pageerror', (error) => wrong.push(String(error)));
@@ -164,6 +166,15 @@ export async function openTab(
     },
     close: () => context.close(),
   };
+}
+
+/** Begins to load the demo model from an address of its own. */
+export async function loadFrom(tab: Tab, address: string): Promise<void> {
+  await tab.page.click('#open-model');
+  await tab.page.click('[name=kind][value=address]');
+  await tab.page.type('#address', address);
+  await tab.page.click('#load');
+  await tab.until(`!document.querySelector('#loading').hidden`);
 }
 
 export const READY = `document.querySelector('#model-line').dataset.state === 'ready'`;

@@ -3,6 +3,7 @@ import {
   READY,
   ask,
   lastAnswer,
+  loadFrom,
   openTab,
   overlap,
   startPlayground,
@@ -142,6 +143,18 @@ describe('the playground on WASM, not isolated', () => {
     // Nothing is wider than the screen.
     expect(await tab.value('document.documentElement.scrollWidth')).toBe(360);
     await tab.picture('phone-dark');
+    // The picture and the question are seen together: the tools are folded away until they are wanted.
+    const tools = `document.querySelector('#tools').checkVisibility()`;
+    expect(await tab.value(tools)).toBe(false);
+    const together = `document.querySelector('#ask-form').getBoundingClientRect().bottom -
+      document.querySelector('#stage').getBoundingClientRect().top`;
+    expect(await tab.value(together)).toBeLessThan(740);
+    await tab.page.focus('#edit');
+    await tab.page.keyboard.press('Enter');
+    expect(await tab.value(tools)).toBe(true);
+    expect(await violations(tab)).toEqual([]);
+    await tab.page.keyboard.press('Enter');
+    expect(await tab.value(tools)).toBe(false);
     await tab.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'light' }]);
     await tab.page.click('#open-model');
     await tab.until(`document.querySelector('#cache-sum').textContent !== ''`);
@@ -162,13 +175,27 @@ describe('the playground on WASM, not isolated', () => {
     expect(await tab.value(`[...document.querySelectorAll('.turn')].at(-1).dataset.state`)).toBe('stopped');
     expect(await ask(tab, STAR)).toMatch(BOX);
 
+    // A conversation that begins looks at its picture: stopping its first question stops that, too.
+    await tab.value(`globalThis.sent = [];
+      const post = Worker.prototype.postMessage;
+      Worker.prototype.postMessage = function (message, ...rest) {
+        sent.push(message);
+        post.call(this, message, ...rest);
+        if (message.type === 'look') document.querySelector('#stop').click();
+      };`);
+    await tab.page.click('#clear');
+    await ask(tab, 'Describe the image.');
+    expect(await tab.value(`[...document.querySelectorAll('.turn')].at(-1).dataset.state`)).toBe('stopped');
+    expect(
+      await tab.value(`sent.filter(({ type, id }) =>
+        type === 'abort' && id === sent.find(({ type }) => type === 'look').id).length`),
+    ).toBe(1);
+    await tab.value(`Worker.prototype.postMessage = post, undefined`);
+    expect(await ask(tab, 'How many red objects are there?')).toBe('1');
+
     // The model that there was stays.
-    await tab.page.click('#open-model');
-    await tab.page.click('[name=kind][value=address]');
-    await tab.page.type('#address', `${site.address}no-such-model/`);
     site.hold('config.json');
-    await tab.page.click('#load');
-    await tab.until(`!document.querySelector('#loading').hidden`);
+    await loadFrom(tab, `${site.address}no-such-model/`);
     await tab.page.click('#cancel-load');
     await tab.until(READY);
     expect(await ask(tab, STAR)).toMatch(BOX);

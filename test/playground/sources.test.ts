@@ -6,6 +6,7 @@ import {
   READY,
   ask,
   images,
+  loadFrom,
   model,
   openTab,
   startPlayground,
@@ -87,16 +88,34 @@ it('takes a picture with the camera, and lets go of it', async () => {
   expect(await tab.value(`document.querySelectorAll('.thing').length`)).toBe(4);
 });
 
+it('lets go of a camera whose dialog was closed before the user agreed', async () => {
+  // The user agrees twice, after the dialog was closed and opened again.
+  await tab.value(`globalThis.agree = [], globalThis.streams = [];
+    const { mediaDevices } = navigator;
+    const real = mediaDevices.getUserMedia.bind(mediaDevices);
+    mediaDevices.getUserMedia = async (wanted) => {
+      await new Promise((done) => agree.push(done));
+      streams.push(await real(wanted));
+      return streams.at(-1);
+    }, undefined`);
+  await tab.page.click('#camera');
+  await tab.page.click('#camera-close');
+  await tab.page.click('#camera');
+  await tab.value('agree.forEach((done) => done()), undefined');
+  await tab.until(`!document.querySelector('#shutter').disabled`);
+  const states = 'streams.map((stream) => stream.getTracks()[0].readyState)';
+  expect(await tab.value(states)).toEqual(['ended', 'live']);
+  expect(await tab.value(`document.querySelector('#camera-video').srcObject === streams[1]`)).toBe(true);
+  await tab.page.click('#camera-close');
+  await tab.until(`${states}.join() === 'ended,ended'`);
+});
+
 it('loads a model from an address, shows how far it is, keeps it, and deletes it', async () => {
   const name = `${site.address}model/`;
   await tab.value(`globalThis.texts = [];
     new MutationObserver(() => texts.push(document.querySelector('#load-text').textContent))
       .observe(document.querySelector('#load-text'), { childList: true, characterData: true, subtree: true })`);
-  await tab.page.click('#open-model');
-  await tab.page.click('[name=kind][value=address]');
-  await tab.page.type('#address', name);
-  await tab.page.click('#load');
-  await tab.until(`!document.querySelector('#loading').hidden`);
+  await loadFrom(tab, name);
   await tab.until(READY);
   const texts = await tab.value<string[]>('texts');
   expect(

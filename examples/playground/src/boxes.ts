@@ -1,24 +1,23 @@
 /** Boxes in an answer's text, on the picture. */
-import {
-  paddedToSource,
-  parseBoxes,
-  parseThousandths,
-  pictureToSource,
-  type Box,
-  type Model,
-} from 'llava-sp';
+import { inputToSource, parseBoxes, parseThousandths, type Box, type Geometry } from 'llava-sp';
 import type { Mark } from './state.ts';
 
 /** How many colours boxes have; see `marks.css`. */
 const COLOURS = 6;
 
-/** Every whole box that `text` has so far, in source pixels. @param label what was asked for. */
-export function marksOf(text: string, label: string, model: Model, width: number, height: number): Mark[] {
-  const padded = model.info.config.imageAspectRatio === 'pad';
-  const toSource = padded ? paddedToSource : pictureToSource;
+/**
+ * Every whole box that `text` has so far, in source pixels; those outside the picture are left out.
+ *
+ * @param label what was asked for.
+ * @param geometry how the picture became the model's input: the answer tells it before its first text.
+ */
+export function marksOf(text: string, label: string, geometry: Geometry): Mark[] {
   // LLaVA's way to write them, and InternVL's.
-  const boxes = [...parseBoxes(text), ...parseThousandths(text)];
-  return boxes.map((box, i) => mark(toSource(box, width, height), label, i));
+  return [...parseBoxes(text), ...parseThousandths(text)]
+    .map(([x1, y1, x2, y2]): Box => [Math.min(x1, x2), Math.min(y1, y2), Math.max(x1, x2), Math.max(y1, y2)])
+    .map((box) => inputToSource(box, geometry))
+    .filter(([x1, y1, x2, y2]) => x1 < x2 && y1 < y2)
+    .map((box, i) => mark(box, label, i));
 }
 
 export function mark(box: Box, label: string, index: number): Mark {

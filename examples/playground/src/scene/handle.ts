@@ -57,7 +57,9 @@ export function removeByHand(id: number): void {
   const gone = thingById(id);
   const next = removeThing(id);
   if (gone) announce(`Removed the ${nameOf(gone)}.`);
-  (next ? byId(`thing-${next.id}`) : byId('add')).focus();
+  // On small screens the tools may be folded away.
+  const add = byId('add').checkVisibility() ? byId('add') : byId('edit');
+  (next ? byId(`thing-${next.id}`) : add).focus();
 }
 
 function sayPlace(id: number): void {

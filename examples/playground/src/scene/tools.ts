@@ -67,6 +67,11 @@ export function setUpTools(): void {
     if (target.name === 'size') changeThing(id, { extent: extentOf(brush.size) });
     else changeThing(id, { [target.name]: target.value });
   });
+  // Shown on small screens alone, where the tools are folded away until they are wanted.
+  const edit = byId('edit');
+  on(edit, 'click', () =>
+    edit.setAttribute('aria-expanded', String(edit.getAttribute('aria-expanded') === 'false')),
+  );
   on(byId('add'), 'click', () => {
     const thing = addThing(brush);
     announce(`Added a ${nameOf(thing)}. Arrow keys move it.`);

@@ -11,23 +11,26 @@ export function setUpCamera(): void {
   // Browsers have none in pages that are not secure.
   open.hidden = !('mediaDevices' in navigator);
 
-  const stop = (): void => {
-    const stream = video.srcObject;
-    if (stream instanceof MediaStream) for (const track of stream.getTracks()) track.stop();
+  /** Of the dialog, each time that it is opened; `null` while it is closed. */
+  let opening: symbol | null = null;
+  const close = (): void => {
+    opening = null;
+    if (video.srcObject instanceof MediaStream) stop(video.srcObject);
     video.srcObject = null;
     shutter.disabled = true;
   };
   on(open, 'click', async () => {
+    const mine = (opening = Symbol('opening'));
     dialog.showModal();
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
+      // It was closed before the user agreed, and perhaps opened again.
+      if (opening !== mine) return stop(stream);
       video.srcObject = stream;
-      // It was closed before the user agreed.
-      if (!dialog.open) return stop();
       await video.play();
-      shutter.disabled = false;
+      shutter.disabled = opening !== mine;
     } catch (cause) {
-      if (!dialog.open) return;
+      if (opening !== mine) return;
       dialog.close();
       failure.set(new Error('There is no camera, or this page may not use it.', { cause }));
     }
@@ -37,5 +40,9 @@ export function setUpCamera(): void {
     dialog.close();
   });
   on(byId('camera-close'), 'click', () => dialog.close());
-  on(dialog, 'close', stop);
+  on(dialog, 'close', close);
+}
+
+function stop(stream: MediaStream): void {
+  for (const track of stream.getTracks()) track.stop();
 }

@@ -1,5 +1,5 @@
 /** Asking, and the answers as they come. */
-import type { Answer, AskOptions, Chat, ImageInput, Model, Timings } from 'llava-sp';
+import type { Answer, AskedPicture, AskOptions, Chat, ImageInput, Model, Timings } from 'llava-sp';
 import { announce } from '../announce.ts';
 import { marksOf } from '../boxes.ts';
 import { byId, el, on } from '../dom.ts';
@@ -18,6 +18,14 @@ interface Turn {
   readonly make: MakeAnswer;
 }
 
+interface Talk {
+  readonly chat: Chat;
+  readonly of: Picture;
+  readonly model: Model;
+  /** Its look at the picture is not counted yet. */
+  fresh: boolean;
+}
+
 type MakeAnswer = (model: Model, image: ImageInput, options: AskOptions) => Answer;
 
 /** Older ones leave the page. */
@@ -32,7 +40,7 @@ const SUGGESTIONS = [
 ];
 
 /** The conversation of now: of one picture and one model. */
-let talk: { readonly chat: Chat; readonly of: Picture; readonly model: Model; fresh: boolean } | null = null;
+let talk: Talk | null = null;
 let last: Turn | null = null;
 
 export function setUpTalk(): void {
@@ -86,10 +94,19 @@ function ask(question: string): Promise<void> {
     if (!byId<HTMLInputElement>('keep-turns').checked) return model.ask(image, question, options);
     if (talk?.of !== picture.value || talk.model !== model) {
       endTalk();
-      talk = { chat: model.chat(image), of: picture.value, model, fresh: true };
+      talk = begin(model, image, options.signal);
     }
     return talk.chat.ask(question, options);
   });
+}
+
+/** A conversation. The first question's signal ends its look at the picture, too; then the next one begins another. */
+function begin(model: Model, image: ImageInput, signal?: AbortSignal): Talk {
+  const begun = { chat: model.chat(image, { signal }), of: picture.value, model, fresh: true };
+  begun.chat.scene.catch(() => {
+    if (talk === begun) endTalk();
+  });
+  return begun;
 }
 
 function turn(question: string, make: MakeAnswer): Promise<void> {
@@ -114,9 +131,9 @@ function turn(question: string, make: MakeAnswer): Promise<void> {
 async function answer({ question, make, element, answer: into, facts }: Turn): Promise<void> {
   const of = picture.value;
   let text = '';
-  const write = (): void => {
+  const write = (asked: AskedPicture | null): void => {
     into.textContent = text;
-    if (of === picture.value) marks.set(marksOf(text, shortened(question), ready(), of.width, of.height));
+    if (asked && of === picture.value) marks.set(marksOf(text, shortened(question), asked.geometry));
     byId('log').scrollTop = byId('log').scrollHeight;
   };
   element.dataset['state'] = 'running';
@@ -128,7 +145,7 @@ async function answer({ question, make, element, answer: into, facts }: Turn): P
     const current = make(model, of.input(), { signal, explain: true });
     for await (const piece of current) {
       text += piece;
-      write();
+      write(current.picture);
     }
     if (of === picture.value) explanation.set(current.explanation);
     const { looked, times } = await timesOf(current);
@@ -151,12 +168,6 @@ async function timesOf({ timings: times }: Answer): Promise<{ looked: boolean; t
   const { preprocess, vision, prefix } = (await talk.chat.scene).timings;
   const total = times.total + preprocess + vision + prefix;
   return { looked: true, times: { ...times, vision: vision + prefix, total } };
-}
-
-function ready(): Model {
-  const now = modelState.value;
-  if (now.kind !== 'ready') throw new Error('an answer has a model');
-  return now.model;
 }
 
 /** For the label at a box. */
