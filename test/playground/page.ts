@@ -76,10 +76,14 @@ async function startSite(folder: string, listener: RequestListener): Promise<Sit
   let halved: RegExp | null = null;
   let waiting: (() => void)[] = [];
   const server: Server = createServer((request, response) => {
-    if (request.url?.startsWith('/model/')) return void sendModel(request.url, response);
-    if (request.url && halved?.test(request.url)) return void sendHalf(join(folder, request.url), response);
-    if (held === null || !request.url?.endsWith(held)) return listener(request, response);
-    waiting.push(() => listener(request, response));
+    const { url = '/' } = request;
+    const answer = (): void => {
+      if (url.startsWith('/model/')) void sendModel(url, response);
+      else if (halved?.test(url)) void sendHalf(join(folder, url), response);
+      else listener(request, response);
+    };
+    if (held !== null && url.endsWith(held)) waiting.push(answer);
+    else answer();
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   let closed: Promise<void> | null = null;

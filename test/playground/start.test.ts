@@ -34,6 +34,14 @@ it('runs on WebGPU, and says why', async () => {
   expect(await overlap(tab, 'red star')).toBeGreaterThan(RIGHT);
   expect(await tab.value(`document.querySelector('#model-line').textContent`)).toContain('webgpu');
   expect(await tab.value(`document.querySelector('#choices').textContent`)).toMatch(/swiftshader/i);
+
+  // A crash of the GPU's process costs time, not the answer.
+  const browser = await playground.browser.target().createCDPSession();
+  await browser.send('Browser.crashGpuProcess');
+  await tab.page.click('#clear');
+  await ask(tab, STAR);
+  expect(await overlap(tab, 'red star')).toBeGreaterThan(RIGHT);
+  expect(await tab.value(`document.querySelector('#warnings').textContent`)).toMatch(/lost|recover/i);
   expect(tab.wrong).toEqual([]);
 });
 
