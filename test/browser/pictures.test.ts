@@ -54,6 +54,8 @@ test('what can not be read is named; what is no file is drawn', async () => {
   const codes = await runJob(page, 'odd', `${foreign.origin}/${FOLDER}/scene.png`);
   expect(codes).toEqual({
     svg: '30x20 0 0 255 255',
+    // Given another address at once.
+    changed: '30x20 0 0 255 255',
     // Not premultiplied: core flattens it over white.
     alpha: '1x1 255 0 0 128',
     tainted: 'IMAGE_TAINTED',

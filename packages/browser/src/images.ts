@@ -41,7 +41,7 @@ function isA<T>(value: object, name: string): value is object & T {
  */
 export function readPixels(image: object, signal?: AbortSignal): Promise<RawImage | Uint8Array> | null {
   if (isA<HTMLImageElement>(image, 'HTMLImageElement')) {
-    return readElement(image, image.currentSrc || image.src, signal);
+    return readElement(image, addressOf(image), signal);
   }
   if (isA<SVGImageElement>(image, 'SVGImageElement')) {
     const address = image.href.baseVal;
@@ -77,12 +77,20 @@ async function readElement(
   signal: AbortSignal | undefined,
 ): Promise<RawImage | Uint8Array> {
   if (address === '') throw invalid('The image element has no address.', 'Set its src first.');
+  const shown = isA<HTMLImageElement>(image, 'HTMLImageElement') ? image : null;
+  const asked = shown?.src;
+  // Given another address meanwhile, the element shows another picture, or soon will.
+  const isStillShown = (): boolean => shown !== null && shown.src === asked && addressOf(shown) === address;
   const bytes = await fileOf(address, signal);
   if (bytes) return bytes;
-  const picture = isA<HTMLImageElement>(image, 'HTMLImageElement') ? image : pictureAt(address);
-  try {
-    await picture.decode();
-  } catch (cause) {
+  let picture = shown && isStillShown() ? shown : pictureAt(address);
+  let failure = await failureOf(picture);
+  if (picture === shown && !isStillShown()) {
+    picture = pictureAt(address);
+    failure = await failureOf(picture);
+  }
+  if (failure) {
+    const { cause } = failure;
     throw invalid('The image element shows nothing: its picture did not load.', 'Check its address.', cause);
   }
   if (signal?.aborted) throw new AbortedError(signal.reason);
@@ -90,6 +98,20 @@ async function readElement(
   // A drawing (SVG) may have no pixels of its own, and is taken as large as it is shown.
   const { width, height } = image.getBoundingClientRect();
   return draw(picture, Math.round(width), Math.round(height));
+}
+
+function addressOf(image: HTMLImageElement): string {
+  return image.currentSrc || image.src;
+}
+
+/** Why an element's picture can't be drawn; `null` when it can. */
+async function failureOf(picture: HTMLImageElement): Promise<{ cause: unknown } | null> {
+  try {
+    await picture.decode();
+    return null;
+  } catch (cause) {
+    return { cause };
+  }
 }
 
 function pictureAt(address: string): HTMLImageElement {

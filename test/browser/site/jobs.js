@@ -146,7 +146,9 @@ async function odd(foreign) {
       return error.code ?? String(error);
     }
   };
-  const drawing = `data:image/svg+xml,${encodeURIComponent('<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><rect width="30" height="20" fill="#0000ff"/></svg>')}`;
+  const drawingOf = (color) =>
+    `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><rect width="30" height="20" fill="${color}"/></svg>`)}`;
+  const drawing = drawingOf('#0000ff');
   const half = document.createElement('canvas');
   half.width = half.height = 1;
   half.getContext('2d').putImageData(new ImageData(new Uint8ClampedArray([255, 0, 0, 128]), 1, 1), 0, 0);
@@ -157,6 +159,12 @@ async function odd(foreign) {
   await broken.decode().catch(() => undefined);
   return {
     svg: await code(async () => browserHost.readPixels(await elementOf(drawing))),
+    changed: await code(async () => {
+      const image = await elementOf(drawing);
+      const reading = browserHost.readPixels(image);
+      image.src = drawingOf('#ff0000');
+      return reading;
+    }),
     alpha: await code(() => browserHost.readPixels(half)),
     tainted: await code(async () => browserHost.readPixels(await elementOf(foreign))),
     taintedCanvas: await code(async () => browserHost.readPixels(canvasOf(await elementOf(foreign)))),
