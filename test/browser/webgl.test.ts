@@ -79,7 +79,7 @@ describe('in a page without threads', () => {
         const won = { wins: true, reason: 'it won', at: Date.now() };
         const third = await ask({
           questions: questions.slice(0, 1),
-          remembered: { 'webgl-against-wasm-1': JSON.stringify(won) },
+          remembered: JSON.stringify(won),
         });
         expect(third.backend.name).toBe('webgl');
         expect(third.choices[0].reason).toMatch(/^webgpu was refused: .*; it won \(remembered\)$/);
@@ -93,6 +93,14 @@ describe('in a page without threads', () => {
       });
     },
   );
+});
+
+test('a comparison that fails leaves no context behind', { timeout: MINUTES }, async () => {
+  await inPage(false, async (chromium) => {
+    // The library keeps one, for what it asks of WebGL2 before.
+    const loading = chromium.run({ model, options: {}, questions: [], noWasm: true }, MINUTES);
+    await expect(loading).rejects.toThrow(/no build; contexts left: 1\b/);
+  });
 });
 
 test('with threads, auto does not look at webgl', { timeout: MINUTES }, async () => {

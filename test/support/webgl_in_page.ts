@@ -1,6 +1,7 @@
 /** For `openChromium`: answers by WebGL and by WASM in one page, which forbids `eval`. */
 import { loadModel } from '../../packages/core/src/api/load.ts';
 import type { AskInput, Asked } from './ask_all.ts';
+import { settingsKey } from '../../packages/core/src/backends/webgl/open.ts';
 import { webglHost } from './webgl_host.ts';
 
 export interface WebGlInput extends AskInput {
@@ -8,8 +9,10 @@ export interface WebGlInput extends AskInput {
   lose?: readonly number[];
   /** From here on no context has memory left. */
   exhausted?: boolean;
-  /** What the host remembers, by key. */
-  remembered?: Readonly<Record<string, string>>;
+  /** What the host remembers of WebGL against WASM on what draws here. */
+  remembered?: string;
+  /** No build of the WASM kernels is there. */
+  noWasm?: boolean;
 }
 
 export interface WebGlAsked extends Pick<Asked, 'texts' | 'backend' | 'choices' | 'warnings'> {
@@ -36,6 +39,10 @@ HTMLCanvasElement.prototype.getContext = function (this: HTMLCanvasElement, ...a
   return context;
 } as HTMLCanvasElement['getContext'];
 
+function contextsLeft(): number {
+  return contexts.filter((context) => !context.isContextLost()).length;
+}
+
 let textures = 0;
 count('createTexture', 1);
 count('deleteTexture', -1);
@@ -54,7 +61,8 @@ export default async function run({
   options,
   questions,
   lose = [],
-  remembered = {},
+  remembered,
+  noWasm = false,
   exhausted = false,
 }: WebGlInput): Promise<WebGlAsked> {
   const policy = document.createElement('meta');
@@ -63,8 +71,14 @@ export default async function run({
   document.head.append(policy);
   const { prototype } = WebGL2RenderingContext;
   if (exhausted) prototype.getError = () => prototype.OUT_OF_MEMORY;
-  for (const [key, value] of Object.entries(remembered)) await webglHost.settings.set(key, value);
-  const model = await loadModel(webglHost, source, options);
+  const renderer = webglHost.webGlRenderer?.() ?? '';
+  if (remembered !== undefined) await webglHost.settings.set(settingsKey(renderer), remembered);
+  const host = noWasm
+    ? { ...webglHost, readKernels: () => Promise.reject(new Error('no build')) }
+    : webglHost;
+  const model = await loadModel(host, source, options).catch((error: unknown) => {
+    throw new Error(`${String(error)}; contexts left: ${contextsLeft()}`);
+  });
   try {
     const asked: WebGlAsked = {
       texts: [],

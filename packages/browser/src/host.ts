@@ -11,6 +11,7 @@ import { openFolder } from './folder.ts';
 import { readPixels } from './images.ts';
 import { createStore } from './opfs.ts';
 import type { AssetName, Platform } from './platform.ts';
+import { webGlRenderer } from './renderer.ts';
 import { databaseSettings } from './settings.ts';
 import { hasWorkers, openWorker } from './workers.ts';
 
@@ -64,6 +65,7 @@ export function createHost(
       gpuJs === undefined
         ? undefined
         : (): Promise<unknown> => import(/* webpackIgnore: true */ /* @vite-ignore */ gpuJs),
+    webGlRenderer,
     choices: threadReason === undefined ? [] : [{ what: 'thread', chosen: thread, reason: threadReason }],
     settings: databaseSettings,
     store: createStore(platform),

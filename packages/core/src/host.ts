@@ -162,6 +162,8 @@ export interface Host {
    * gives it: of a bundler, or of its script, which leaves the library in the global `GPU`.
    */
   openGpuJs?(): Promise<unknown>;
+  /** What draws WebGL2 here; `null` where it can't be asked. */
+  webGlRenderer?(): string | null;
   /** Short texts that last between runs, as what was measured on this machine. Losing one costs time, nothing else. */
   readonly settings: Settings;
   /** Where downloads are kept; without one, models come from folders and Blobs alone. */

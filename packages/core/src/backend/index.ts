@@ -88,7 +88,8 @@ export interface Choice {
 }
 
 /** The codes of {@link Warning}. */
-export type WarningCode = 'BACKEND_FALLBACK' | 'DEVICE_RECOVERED' | 'MODEL_NOT_REVALIDATED' | 'MODEL_NOT_CACHED';
+export type WarningCode =
+  'BACKEND_FALLBACK' | 'DEVICE_RECOVERED' | 'MODEL_NOT_REVALIDATED' | 'MODEL_NOT_CACHED';
 
 /** Something that did not go as hoped, though the work goes on. */
 export interface Warning {

@@ -1,8 +1,10 @@
 /** Opens the WebGL2 device by gpu.js, and decides whether it is worth it. */
+import { digest } from '../../backend/digest.ts';
 import type { Backend, StoredWeight } from '../../backend/index.ts';
 import { DeviceError, UnsupportedError } from '../../errors/index.ts';
 import type { Host } from '../../host.ts';
 import { linear, Recorder, type WeightRef } from '../../ops/index.ts';
+import { finishKernel, LIFT, nativeFunctions, PART_FUNCTIONS, PRODUCT } from './glsl.ts';
 import { loadGpuJs, type GpuJsModule } from './gpu_js.ts';
 import { WebGlBackend } from './index.ts';
 import { Products } from './products.ts';
@@ -12,7 +14,7 @@ import { selfTest } from './self_test.ts';
  * @throws {UnsupportedError} `BACKEND_UNAVAILABLE`, saying what is missing; {@link DeviceError} `SELF_TEST_FAILED`.
  */
 export async function openProducts(host: Host): Promise<Products> {
-  const products = new Products(await openLibrary(host));
+  const products = new Products(await openLibrary(host), rendererOf(host));
   try {
     selfTest(products);
     return products;
@@ -20,6 +22,10 @@ export async function openProducts(host: Host): Promise<Products> {
     await products.dispose();
     throw error;
   }
+}
+
+function rendererOf(host: Host): string {
+  return host.webGlRenderer?.() ?? 'unknown';
 }
 
 async function openLibrary(host: Host): Promise<GpuJsModule> {
@@ -56,14 +62,19 @@ interface Kept extends Verdict {
   readonly at: number;
 }
 
-/** The number rises with the kernels' code. */
-const KEY = 'webgl-against-wasm-1';
+const KERNELS = [nativeFunctions, LIFT, PRODUCT, PART_FUNCTIONS, finishKernel('none')];
+/** Drivers are updated, and most say nothing of their version. */
 const DAYS = 30;
 /** WASM computes with weights of 8 bits, and is sure to work: WebGL must be clearly faster. */
 const CLEARLY = 0.8;
 /** A layer of a vision tower of the usual size. */
 const SHAPE = { rows: 577, n: 1024, k: 1024 };
 const REPETITIONS = 3;
+
+/** Under which the host remembers a verdict: names what draws, and the kernels themselves. */
+export function settingsKey(renderer: string): string {
+  return `webgl-against-wasm-${digest(JSON.stringify([renderer, KERNELS]))}`;
+}
 
 /**
  * Whether WebGL computes a product of a vision tower faster than `startInner`'s backend does, results read back. Remembered by
@@ -72,7 +83,9 @@ const REPETITIONS = 3;
  * @param startInner starts what it is measured against; it is disposed of.
  */
 export async function compare(host: Host, startInner: () => Promise<Backend>): Promise<Verdict> {
-  const known = await recall(host);
+  const renderer = rendererOf(host);
+  const key = settingsKey(renderer);
+  const known = await recall(host, key);
   if (known) return known;
   let products: Products;
   try {
@@ -81,8 +94,13 @@ export async function compare(host: Host, startInner: () => Promise<Backend>): P
     if (!(error instanceof UnsupportedError || error instanceof DeviceError)) throw error;
     return { wins: false, reason: error.message };
   }
-  const { renderer } = products;
-  const inner = await startInner();
+  let inner: Backend;
+  try {
+    inner = await startInner();
+  } catch (error) {
+    await products.dispose();
+    throw error;
+  }
   // It disposes of both.
   const both = new WebGlBackend(inner, products);
   try {
@@ -91,15 +109,15 @@ export async function compare(host: Host, startInner: () => Promise<Backend>): P
     const wins = here < CLEARLY * there;
     const reason = `a product of a vision tower takes ${here.toFixed(0)} ms by WebGL (${renderer}) and ${there.toFixed(0)} ms by WASM`;
     const verdict: Kept = { wins, reason, at: Date.now() };
-    await host.settings.set(KEY, JSON.stringify(verdict));
+    await host.settings.set(key, JSON.stringify(verdict));
     return { wins, reason };
   } finally {
     await both.dispose();
   }
 }
 
-async function recall(host: Host): Promise<Verdict | null> {
-  const text = await host.settings.get(KEY);
+async function recall(host: Host, key: string): Promise<Verdict | null> {
+  const text = await host.settings.get(key);
   if (text === null) return null;
   try {
     const { wins, reason, at } = JSON.parse(text) as Partial<Kept>;

@@ -66,7 +66,7 @@ export function roundUp(value: number, step: number): number {
 export class Products {
   /** Of a texture's sides, in texels. */
   readonly maxSize: number;
-  /** What draws, as far as the browser says. */
+  /** What draws. */
   readonly renderer: string;
   readonly #module: GpuJsModule;
   readonly #gpu: GpuJs;
@@ -77,8 +77,9 @@ export class Products {
   readonly #zeros = new Map<number, GpuVector>();
 
   /** @throws {UnsupportedError} `BACKEND_UNAVAILABLE` without WebGL2 or float textures. */
-  constructor(module: GpuJsModule) {
+  constructor(module: GpuJsModule, renderer: string) {
     this.#module = module;
+    this.renderer = renderer;
     try {
       this.#gpu = new module.GPU({ mode: 'webgl2' });
       for (const { name, source, argumentTypes } of nativeFunctions) {
@@ -88,8 +89,6 @@ export class Products {
       this.#lift(this.#lifts, new Float32Array(TEXEL * LINES), 1, LINES).delete();
       const { context: gl } = this.#gpu;
       this.maxSize = gl.getParameter(gl.MAX_TEXTURE_SIZE) as number;
-      const unmasked = gl.getExtension('WEBGL_debug_renderer_info');
-      this.renderer = String(gl.getParameter(unmasked?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER));
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new UnsupportedError({

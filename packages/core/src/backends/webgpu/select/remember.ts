@@ -1,4 +1,5 @@
 /** What was found on an adapter, kept in the host's settings: the next load neither tests nor measures. */
+import { digest } from '../../../backend/digest.ts';
 import type { Choice } from '../../../backend/index.ts';
 import type { Host } from '../../../host.ts';
 import type { OpenDevice } from '../device.ts';
@@ -57,15 +58,4 @@ function isKept(value: unknown): value is Kept {
   if (typeof selection?.gemvRows !== 'number' || typeof selection.int8 !== 'boolean') return false;
   const variants = selection.variants as Partial<Record<string, string>> | undefined;
   return kernelNames.every((kernel) => (variants?.[kernel] ?? '') in kernels[kernel].variants);
-}
-
-/** 64 bits of FNV-1a in two halves. */
-function digest(text: string): string {
-  let [a, b] = [0x811c9dc5, 0x9e3779b9];
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    a = Math.imul(a ^ code, 0x01000193);
-    b = Math.imul(b ^ code, 0x85ebca6b);
-  }
-  return [a, b].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('');
 }
