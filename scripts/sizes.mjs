@@ -1,8 +1,10 @@
 // `npm run sizes`: what an application pays for, as a table; fails when something is over its budget in sizes.json.
-// "To answer" is what a page needs for an answer of the demo model, with either backend: the page's and the worker's code of
-// core and browser as Vite's bundler minifies it, all WGSL, and both WASM builds (a page fetches one of them). Apart from it stand
-// the third-party libraries, the decoders of picture files, and what code asks for by import() when it is first used.
-// npm run build comes before.
+// Two sums of core + browser, as Vite's bundler minifies the page's and the worker's code, with all WGSL and both WASM builds (a page
+// fetches one of them):
+// - "in all": everything, whenever it is fetched.
+// - "to answer": without what code asks for by import() when it is first used, as the list ON_REQUEST says. It is what a page fetches
+//   for an answer of the demo model about pixels, with either backend. The 150 kB are for this one.
+// Neither has third-party code: the libraries (tokenizers, jinja), the codecs of picture files, gpu.js. npm run build comes before.
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -34,9 +36,9 @@ const file = (path) => readFileSync(join(root, path));
 
 /**
  * The minified chunks of some entries by name: their bytes, what they import, and the files in them. `alone`: all in one, and
- * without what is fetched on request.
+ * without what is fetched on request unless `withRequested`.
  */
-async function bundle(input, external, alone = false) {
+async function bundle(input, external, { alone = false, withRequested = false } = {}) {
   const bundled = await rolldown({
     cwd: root,
     input,
@@ -50,7 +52,12 @@ async function bundle(input, external, alone = false) {
         name: 'core',
         resolveId(id, importer, { kind }) {
           if (id === ALL) return id;
-          if (alone && kind === 'dynamic-import' && isOnRequest([resolve(dirname(importer), id)])) {
+          if (
+            alone &&
+            !withRequested &&
+            kind === 'dynamic-import' &&
+            isOnRequest([resolve(dirname(importer), id)])
+          ) {
             return { id, external: true };
           }
           if (!/^@llava-sp\/core(\/worker)?$/.test(id)) return null;
@@ -100,7 +107,10 @@ const answering = reach(all, starts, (modules) => !isOnRequest(modules));
 const bytesOf = (names) => [...names].map((name) => all.get(name).bytes);
 const wasm = ['simd', 'relaxed'].map((name) => file(`packages/core/dist/wasm/kernels.${name}.wasm`));
 
-const [code] = (await bundle(ALL, [...LIBRARIES, ...LATER], true)).values();
+const [code] = (await bundle(ALL, [...LIBRARIES, ...LATER], { alone: true })).values();
+const options = { alone: true, withRequested: true };
+const [everything] = (await bundle(ALL, [...LIBRARIES, ...LATER], options)).values();
+row('core + browser in all: code, all WGSL, both WASM builds', [everything.bytes, ...wasm]);
 row('core + browser to answer: code, all WGSL, both WASM builds', [code.bytes, ...wasm]);
 row('  the code and WGSL', [code.bytes]);
 row('  WASM, simd', [wasm[0]]);
@@ -109,7 +119,7 @@ for (const [name, pattern] of ON_REQUEST) {
   const roots = [...all].filter(([, { modules }]) => holds(modules, pattern)).map(([chunk]) => chunk);
   row(`on request: ${name}`, bytesOf(reach(all, roots, (modules) => holds(modules, pattern), answering)));
 }
-const [withLibraries] = (await bundle(ALL, LATER, true)).values();
+const [withLibraries] = (await bundle(ALL, LATER, { alone: true })).values();
 row('third-party libraries: tokenizers, jinja', [], {
   raw: withLibraries.bytes.length - code.bytes.length,
   packed: gzip(withLibraries.bytes) - gzip(code.bytes),
