@@ -48,10 +48,13 @@ export async function openProjects(): Promise<Projects> {
     await mkdir(dirname(at(name)), { recursive: true });
     await symlink(join(root, 'node_modules', name), at(name));
   }
+  const dependencies = Object.fromEntries(
+    manifests.filter(({ name }) => name === 'llava-sp').map(({ name, version }) => [name, version]),
+  );
   return {
     async create(name, files) {
       const project = join(folder, name);
-      const manifest = { name, private: true, type: 'module', dependencies: { 'llava-sp': '0.1.0' } };
+      const manifest = { name, private: true, type: 'module', dependencies };
       for (const [file, text] of Object.entries({ 'package.json': JSON.stringify(manifest), ...files })) {
         await mkdir(dirname(join(project, file)), { recursive: true });
         await writeFile(join(project, file), text);
