@@ -65,10 +65,37 @@ test('a script without a bundler', async () => {
   expect(await textOf(page, '#answer', /./)).toBe(described);
 });
 
+test('a script without a bundler, when a question replaces another, and without its model', async () => {
+  const page = await open('script-module');
+  await textOf(page, '[role=status]', /runs on (wasm|webgpu)/);
+  await choose(page, scene);
+  await page.evaluate(`globalThis.said = [];
+    const status = document.querySelector('[role=status]');
+    new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true });
+    document.querySelector('form').requestSubmit();
+    document.querySelector('form').requestSubmit()`);
+  await textOf(page, '[role=status]', /^\d+ ms$/);
+  // The first one says nothing any more.
+  expect(await textOf(page, '#answer', /./)).toBe(described);
+  expect(await page.evaluate('said.length')).toBe(1);
+
+  const alone = await browser.newPage();
+  onTestFinished(() => alone.close());
+  await alone.evaluateOnNewDocument(
+    "globalThis.Worker = function () { throw new Error('no workers today') }",
+  );
+  await alone.goto(`${base}/script-module/`, { timeout: 30_000 });
+  await textOf(alone, '[role=status]', /worker/i);
+});
+
 test("a worker of the application's own", async () => {
   const page = await open('web-worker');
-  await textOf(page, '[role=status]', /^LLaVA-SP-Cropping on /);
   await choose(page, scene);
+  // Stopped before the model is there.
+  await page.evaluate(
+    "document.querySelector('form').requestSubmit(), document.querySelector('[type=button]').click()",
+  );
+  await textOf(page, '[role=status]', /^ended by cancelled$/);
   await page.click('button:not([type])');
   await textOf(page, '[role=status]', /^ended by stop$/);
   expect(await textOf(page, '#answer', /./)).toBe(described);
@@ -94,8 +121,12 @@ test('the camera', async () => {
   }
   await page.$eval('input', (input) => (input.value = 'the black heart'));
   await textOf(page, '[role=status]', /^the black heart: not there/);
-  await page.click('button');
-  await page.waitForFunction("document.querySelector('video').srcObject === null", { timeout: 10_000 });
+  // Also stopped where no frames are drawn, as in a hidden tab.
+  await page.evaluate('globalThis.requestAnimationFrame = () => 0');
+  await new Promise((done) => setTimeout(done, 300));
+  await page.evaluate("document.querySelector('button').click()");
+  const stopped = "document.querySelector('video').srcObject === null";
+  await page.waitForFunction(stopped, { timeout: 10_000, polling: 50 });
 });
 
 test('an extension', async () => {

@@ -26,6 +26,17 @@ test('Node: an SVG with the boxes', async () => {
   expectStar([x, y, x + width, y + height]);
 });
 
+test('Node: phrases are text in the SVG, and the picture has its type', async () => {
+  const script = join(root, 'examples/node/where.ts');
+  const path = join(root, 'examples/images/turned.jpg');
+  const phrases = ['the <b>yellow & blue</b> ring', 'the yellow ring', 'the <blue> square'];
+  const { stdout, stderr, code } = await start(node, [script, path, ...phrases]).done;
+  expect(code, stderr).toBe(0);
+  expect(stdout).toContain('href="data:image/jpeg;base64,/9j/');
+  expect(stdout).toMatch(/&lt;b>yellow &amp; blue&lt;\/b> ring<\/text>|the &lt;blue> square<\/text>/);
+  expect(stdout).not.toMatch(/<b>|<blue>/);
+});
+
 test('Deno: a line for each box', async () => {
   // In this workspace the packages are links, and Deno asks for where a link leads.
   const read = `--allow-read=node_modules,packages,${image}`;
