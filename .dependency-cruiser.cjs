@@ -65,6 +65,13 @@ module.exports = {
       to: { path: `${core}backends/webgpu/self_test/`, dependencyTypesNot: ['dynamic-import', 'type-only'] },
     },
     {
+      // A third of the size of all other code, for what few answers ask.
+      name: 'constraints-load-when-they-are-needed',
+      severity: 'error',
+      from: { path: core, pathNot: `${core}text/constraint/` },
+      to: { path: `${core}text/constraint/`, dependencyTypesNot: ['dynamic-import', 'type-only'] },
+    },
+    {
       name: 'doctor-loads-when-it-is-needed',
       severity: 'error',
       from: { path: core, pathNot: `${core}doctor/` },

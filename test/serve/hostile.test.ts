@@ -11,6 +11,8 @@ import { about, clientOf, loadDemo, MODEL, scene, startService, until } from './
 const WHERE = 'Where is the red star?';
 const COMPLETIONS = '/chat/completions';
 const MAX_BODY = 310_000;
+/** Bytes that a picture begins with which does not end: eight of them leave room for little else. */
+const SLOW = 308_500;
 let model: Model;
 let service: Service;
 let expected: string;
@@ -297,7 +299,20 @@ describe('who may ask', () => {
     expect((await fetch(`${own.url}/models`, { headers: { authorization: 'bearer  the key' } })).status).toBe(
       200,
     );
-    expect((await fetch(`${own.url.slice(0, -3)}/health`)).status).toBe(200);
+    await own.close();
+  });
+
+  test('with a key: /health tells those without it that the server is there, and no page that', async () => {
+    const own = await startService(model, { apiKey: 'the key' });
+    const health = async (lines: readonly string[]): Promise<string> =>
+      raw(['GET /health HTTP/1.1', 'Connection: close', ...lines, '', ''].join('\r\n'), [], own);
+    const open = await health(['Host: localhost']);
+    expect(open).toMatch(/^HTTP\/1\.1 200 /);
+    expect(open).toContain('"status":"ok"');
+    expect(open).not.toContain(MODEL);
+    expect(await health(['Host: evil.example'])).toMatch(/^HTTP\/1\.1 403 /);
+    expect(await health(['Host: evil.example', 'Authorization: Bearer wrong'])).toMatch(/^HTTP\/1\.1 403 /);
+    expect(await health(['Host: my.example', 'Authorization: Bearer the key'])).toContain(`"${MODEL}"`);
     await own.close();
   });
 
@@ -368,7 +383,7 @@ describe('pictures by address', () => {
       else if (path === '/endless') {
         const more = (): void => void (response.destroyed || response.write(Buffer.alloc(65_536), more));
         more();
-      } else if (path === '/slow') response.write('x');
+      } else if (path === '/slow') response.write(Buffer.alloc(SLOW));
       else response.writeHead(404).end();
     });
     await new Promise<void>((done) => pictures.listen(0, '127.0.0.1', done));
@@ -426,6 +441,20 @@ describe('pictures by address', () => {
       leaving.abort();
       await expect(waiting).rejects.toThrow('aborted');
       await until(() => any.load.requests === 0);
+      // Pictures take from the memory that bodies take from, and give it back.
+      expect(any.load.bytes).toBe(0);
+      const holders = Array.from({ length: 8 }, () => new AbortController());
+      const held = holders.map(({ signal }) =>
+        clientOf(any)
+          .chat.completions.create({ model: MODEL, messages: [{ role: 'user', content }] }, { signal })
+          .catch((error: unknown) => String(error)),
+      );
+      await until(() => any.load.bytes > 8 * SLOW);
+      expect(await ask(any, `${base}/scene.png`)).toMatchObject({ status: 429, code: 'server_busy' });
+      for (const holder of holders) holder.abort();
+      for (const error of await Promise.all(held)) expect(error).toContain('aborted');
+      await until(() => any.load.bytes === 0);
+      expect(await ask(any, `${base}/scene.png`)).toBe(expected);
     } finally {
       pictures.closeAllConnections();
       pictures.close();

@@ -282,6 +282,7 @@ describe('a format', () => {
     [{ type: 'json_schema', json_schema: { name: 'x' } }, 'invalid_value'],
     [{ type: 'json_schema', json_schema: { name: 'x', schema: { type: 'king' } } }, 'FORMAT_INVALID'],
     [{ type: 'json_schema', json_schema: { name: 'x', schema: { not: {} } } }, 'FORMAT_INVALID'],
+    [{ type: 'json_schema', json_schema: { name: 'x', schema: { $ref: '#/%' } } }, 'FORMAT_INVALID'],
     [
       {
         type: 'json_schema',

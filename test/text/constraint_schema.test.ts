@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Format } from '../../packages/core/src/text/constraint/index.ts';
-import { constraintsOf, randomAnswer, vocabularies } from './constraint_walks.ts';
+import { constraintsOf, processorTime, randomAnswer, vocabularies } from './constraint_walks.ts';
 import { random } from './tokenizers.ts';
 
 const seed = 20_250_707;
@@ -232,6 +232,9 @@ test.each<[object, string]>([
   ],
   [{ $ref: 'https://example.org/a' }, 'not within the schema'],
   [{ $ref: '#/$defs/b' }, 'which is not there'],
+  [{ $ref: '#/constructor' }, 'which is not there'],
+  [{ $ref: '#/%' }, 'which is no address'],
+  [{ type: ['null', 'null'] }, 'the type ["null","null"] is not known'],
   [{ oneOf: [{ type: 'integer' }, { type: 'number' }] }, 'values in common'],
   [{ anyOf: [{ type: 'null' }], type: 'null' }, '"type" is not supported'],
   [{ allOf: [{ type: 'null' }, { type: 'null' }] }, '"allOf" of more than one'],
@@ -262,7 +265,7 @@ test.each<unknown>([
 });
 
 test('hostile schemas are refused soon', () => {
-  const start = performance.now();
+  const start = processorTime();
   const doubled: Record<string, object> = { d0: { type: 'null' } };
   for (let i = 1; i < 60; i++) {
     const inner = { $ref: `#/$defs/d${i - 1}` };
@@ -272,7 +275,32 @@ test('hostile schemas are refused soon', () => {
   for (let i = 0; i < 100_000; i++) deep = [deep];
   const circular: Record<string, unknown> = { type: 'array' };
   circular.items = circular;
+  /** The same part, as often as there may be parts. */
+  const often = (part: object) => ({
+    $defs: { part },
+    anyOf: Array.from({ length: 9000 }, () => ({ $ref: '#/$defs/part' })),
+  });
+  const keys = Array.from({ length: 9000 }, (_, i) => `k${i}`);
   const hostile: object[] = [
+    often({ type: 'string', pattern: 'a'.repeat(19_000) }),
+    often({ const: 'x'.repeat(500_000) }),
+    often({ type: 'object', properties: { a: { type: 'null' } }, required: Array(100_000).fill('a') }),
+    often({ $ref: `#${'/x'.repeat(200_000)}` }),
+    {
+      type: 'object',
+      properties: Object.fromEntries(keys.map((key) => [key, { type: 'null' }])),
+      required: Array(90_000).fill('k8999'),
+    },
+    { enum: Array(90_000).fill(1), const: 'x'.repeat(700_000) },
+    { anyOf: keys.map((key) => ({ const: key, title: key.repeat(20) })) },
+    { oneOf: [{ type: 'string', pattern: '^x{50000}$' }, ...keys.map((key) => ({ const: key }))] },
+    {
+      oneOf: [...'abcdefghijklmnopqrstuvwxyz'].flatMap((a) =>
+        [...'0123456789'].map((b) => ({ type: 'string', pattern: `^${a}${b}{4000}$` })),
+      ),
+    },
+    { type: 'string', pattern: '\\p{L}'.repeat(3900) },
+    { type: 'string', pattern: '[\\p{L}]'.repeat(2800) },
     { $ref: '#/$defs/d59', $defs: doubled },
     { const: deep },
     circular,
@@ -290,5 +318,5 @@ test('hostile schemas are refused soon', () => {
       expect.objectContaining({ code: 'FORMAT_INVALID' }),
     );
   }
-  expect(performance.now() - start).toBeLessThan(20_000);
+  expect(processorTime() - start).toBeLessThan(8000);
 });

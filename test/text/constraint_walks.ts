@@ -25,6 +25,12 @@ export function constraintsOf({ tokenizer, size, eos }: (typeof vocabularies)[nu
   return new Constraints(tokenizer, size, [eos]);
 }
 
+/** Milliseconds that this process has computed: those of others do not count. */
+export function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 export interface Walked {
   /** As an answer shows it. */
   readonly text: string;

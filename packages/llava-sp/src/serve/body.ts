@@ -6,7 +6,7 @@ const MAX_DEPTH = 100;
 /** Objects and lists in one request: each costs memory far beyond its two characters. */
 const MAX_NODES = 100_000;
 
-/** The memory that bodies may take together, while they come and while they wait for their turn. */
+/** The memory that bodies, and pictures that were fetched, may take together, while they come and while they wait for their turn. */
 export class Budget {
   readonly #most: number;
   #taken = 0;
@@ -19,11 +19,14 @@ export class Budget {
     return this.#taken;
   }
 
-  /** Whether there was room. */
-  take(bytes: number): boolean {
-    if (this.#taken + bytes > this.#most) return false;
+  /** @throws {ApiError} 429 when there is no room. */
+  take(bytes: number): void {
+    if (this.#taken + bytes > this.#most) {
+      throw new ApiError(429, 'server_busy', 'Too many large requests wait already. Try again later.', {
+        headers: { 'retry-after': '2' },
+      });
+    }
     this.#taken += bytes;
-    return true;
   }
 
   give(bytes: number): void {
@@ -36,18 +39,16 @@ export function checkLength(request: IncomingMessage, limit: number): void {
   if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
 }
 
+/** Takes so many bytes more of the budget, for as long as a request is here. @throws {ApiError} 429 when there is no room. */
+export type Take = (bytes: number) => void;
+
 /**
- * The body of a request. What it holds of the budget is the caller's to give back, by `onTaken`.
+ * The body of a request, taken from the budget as it comes.
  *
  * @throws {ApiError} 413 for more than `limit` bytes, as soon as it shows; 429 when all bodies together are too much; 400
  *   when it ends too early. What was not read yet stays unread.
  */
-export async function readBody(
-  request: IncomingMessage,
-  limit: number,
-  budget: Budget,
-  onTaken: (bytes: number) => void,
-): Promise<Buffer> {
+export async function readBody(request: IncomingMessage, limit: number, take: Take): Promise<Buffer> {
   const parts: Buffer[] = [];
   let size = 0;
   try {
@@ -55,12 +56,7 @@ export async function readBody(
     for await (const part of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       size += part.length;
       if (size > limit) throw tooLarge(limit);
-      if (!budget.take(part.length)) {
-        throw new ApiError(429, 'server_busy', 'Too many large requests wait already. Try again later.', {
-          headers: { 'retry-after': '2' },
-        });
-      }
-      onTaken(part.length);
+      take(part.length);
       parts.push(part);
     }
   } catch (cause) {

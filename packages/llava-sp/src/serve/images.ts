@@ -3,7 +3,8 @@ import { lookup as resolve } from 'node:dns';
 import { request as requestHttp, type IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
-import { invalid, type ApiError } from './errors.ts';
+import type { Take } from './body.ts';
+import { ApiError, invalid } from './errors.ts';
 
 /** Which http(s) addresses the server fetches pictures from: none, those of the public internet, or any. */
 export type RemoteImages = 'none' | 'public' | 'any';
@@ -15,12 +16,14 @@ const PARAM = 'messages';
 
 /**
  * @param address as in `image_url.url`.
- * @throws {ApiError} 400 saying why it is refused, or what went wrong.
+ * @param take hears of the bytes of a picture that is fetched, as they come.
+ * @throws {ApiError} 400 saying why it is refused, or what went wrong; 429 when there is no room for it.
  */
 export async function readImage(
   address: string,
   remote: RemoteImages,
   limit: number,
+  take: Take,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   if (/^data:/i.test(address)) return fromData(address);
@@ -40,9 +43,10 @@ export async function readImage(
   }
   const time = AbortSignal.timeout(FETCH_TIME);
   try {
-    return await fetchPicture(address, remote, limit, AbortSignal.any([signal, time]));
+    return await fetchPicture(address, remote, limit, take, AbortSignal.any([signal, time]));
   } catch (cause) {
     if (cause instanceof Refused) throw cause.error;
+    if (cause instanceof ApiError) throw cause;
     const why = time.aborted ? `it took more than ${FETCH_TIME / 1000} s` : 'the address gives none';
     throw invalid(PARAM, `The picture can't be fetched: ${why}.`, 'image_fetch_failed');
   }
@@ -76,6 +80,7 @@ async function fetchPicture(
   address: string,
   remote: RemoteImages,
   limit: number,
+  take: Take,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   let url = checked(address, remote);
@@ -91,7 +96,7 @@ async function fetchPicture(
       response.destroy();
       throw new Refused(`The picture can't be fetched: its server answers ${statusCode}.`);
     }
-    return collect(response, limit);
+    return collect(response, limit, take);
   }
   throw new Refused(`The picture can't be fetched: more than ${MAX_REDIRECTS} redirects.`);
 }
@@ -118,12 +123,13 @@ function get(url: URL, remote: RemoteImages, signal: AbortSignal): Promise<Incom
   });
 }
 
-async function collect(response: IncomingMessage, limit: number): Promise<Uint8Array> {
+async function collect(response: IncomingMessage, limit: number, take: Take): Promise<Uint8Array> {
   const parts: Buffer[] = [];
   let size = 0;
   for await (const part of response as AsyncIterable<Buffer>) {
     size += part.length;
     if (size > limit) throw new Refused(`The picture has more than ${limit} bytes.`);
+    take(part.length);
     parts.push(part);
   }
   return Buffer.concat(parts);

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { ArgumentError, DeviceError, type Answer, type Model } from '@llava-sp/node';
-import { allowOrigin, checkHost, checkKey } from './access.ts';
+import { allowOrigin, checkHost, checkKey, hasKey } from './access.ts';
 import { Admission } from './admission.ts';
 import { Budget, checkLength, parseJson, readBody } from './body.ts';
 import { sendAnswer, sendJson } from './completions.ts';
@@ -34,7 +34,7 @@ export interface ServeOptions {
   readonly onFailure?: (error: DeviceError) => void;
 }
 
-/** Bodies of the largest size that may be in memory at once. */
+/** Bodies, and pictures fetched, of the largest size that may be in memory at once. */
 const BODIES = 8;
 /** Far more than any desktop's clients open. */
 const MAX_CONNECTIONS = 512;
@@ -184,17 +184,18 @@ export class Service {
     proceed: (() => void) | undefined,
   ): Promise<void> {
     const { host, apiKey, cors } = this.#options;
-    // Who has the key is no page that happens to be open.
-    if (apiKey === undefined) checkHost(request, host);
-    if (cors !== undefined && allowOrigin(request, response, cors)) return;
     const path = (request.url ?? '').split('?', 1)[0];
+    // Who has the key is no page that happens to be open; /health answers those without it as well.
+    const open = apiKey === undefined || (path === '/health' && !hasKey(request, apiKey));
+    if (open) checkHost(request, host);
+    if (cors !== undefined && allowOrigin(request, response, cors)) return;
     if (path === '/health') {
       allow(request, 'GET');
       const status = this.#failed ? 'failed' : this.#closing ? 'closing' : 'ok';
       const { inside } = this.#admission;
       return sendJson(response, status === 'ok' ? 200 : 503, {
         status,
-        model: this.#options.name,
+        ...((apiKey === undefined || !open) && { model: this.#options.name }),
         requests: inside,
       });
     }
@@ -241,18 +242,20 @@ export class Service {
     const signal = AbortSignal.any([gone.signal, this.#ending.signal]);
     const { maxBody, remoteImages } = this.#options;
     let held = 0;
+    const take = (bytes: number): void => {
+      this.#budget.take(bytes);
+      held += bytes;
+    };
     try {
       checkLength(request, maxBody);
       proceed?.();
       // Without a name: the bytes may go while the request waits.
-      const wanted = parseRequest(
-        parseJson(await readBody(request, maxBody, this.#budget, (bytes) => (held += bytes))),
-      );
+      const wanted = parseRequest(parseJson(await readBody(request, maxBody, take)));
       this.#checkModel(wanted.model);
       const leave = this.#admission.enter();
       let answer: Answer | null = null;
       try {
-        const image = await readImage(wanted.image, remoteImages, maxBody, signal);
+        const image = await readImage(wanted.image, remoteImages, maxBody, take, signal);
         answer = this.#model.ask(image, wanted.turns, { ...wanted.options, signal });
         await sendAnswer(response, wanted, answer);
       } finally {

@@ -68,6 +68,11 @@ export class Dfa {
     return this.#symbols.filter((symbol) => this.step(state, symbol) !== DEAD);
   }
 
+  /** States visited since {@link begin}, or ever. */
+  get work(): number {
+    return this.#work;
+  }
+
   /** Work is counted from here. */
   begin(): void {
     this.#work = 0;

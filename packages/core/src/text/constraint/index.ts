@@ -2,6 +2,7 @@ import type { Tokenizer } from '../tokenizer.ts';
 import { choice, formatError, literal, type Node } from './ast.ts';
 import { boxesAmongWords } from './boxes.ts';
 import { createConstraint, type Constraint } from './constraint.ts';
+import { Effort } from './effort.ts';
 import type { Format } from './format.ts';
 import { parseRegex } from './regex.ts';
 import { parseSchema } from './schema.ts';
@@ -12,6 +13,8 @@ export type { Format } from './format.ts';
 
 /** Formats of which the automata are kept. */
 const KEPT = 8;
+/** Of a format, as JSON. */
+const MOST_CHARACTERS = 1_000_000;
 
 /** Makes constraints for one model, and keeps the last ones: states that one answer visited need not be made for the next. */
 export class Constraints {
@@ -49,11 +52,15 @@ export class Constraints {
 }
 
 function keyOf(format: Format): string {
+  let key: string;
   try {
-    return JSON.stringify(format);
+    key = JSON.stringify(format);
   } catch {
     throw formatError('it goes in circles, or too deep');
   }
+  if (typeof key === 'string' && key.length > MOST_CHARACTERS)
+    throw formatError(`it has more than ${MOST_CHARACTERS} characters`, 'Ask for less in one answer.');
+  return key;
 }
 
 function parseFormat(format: Format, tokenizer: Tokenizer): Node {
@@ -67,5 +74,7 @@ function parseFormat(format: Format, tokenizer: Tokenizer): Node {
   const choices: unknown = format.choices;
   if (!Array.isArray(choices) || choices.length === 0 || !choices.every((text) => typeof text === 'string'))
     throw formatError('choices is no list of texts, or an empty one');
+  const effort = new Effort();
+  effort.spend(choices.reduce((sum, text) => sum + text.length, 0));
   return choice(choices.map(literal));
 }

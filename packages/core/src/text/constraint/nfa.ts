@@ -5,6 +5,8 @@ import { utf8, type Ranges } from './ranges.ts';
 export const FIRST_TOKEN = 256;
 /** Most states; they are numbered in 16 bits. A hostile format is refused here, before it costs much. */
 const MOST_STATES = 0xfff0;
+/** Most edges: a class of many characters has more of them than states. */
+const MOST_EDGES = 400_000;
 /** A format of more parts inside one another is not read. */
 const MOST_DEPTH = 1000;
 
@@ -30,6 +32,7 @@ export function buildNfa(root: Node): Nfa {
   const jumps: number[][] = [];
   const tokens: number[] = [];
   const encodings = new Map<Ranges, number[][]>();
+  let edgesLeft = MOST_EDGES;
 
   const state = (): number => addState(edges, jumps);
   const symbolOf = (id: number): number => {
@@ -39,6 +42,8 @@ export function buildNfa(root: Node): Nfa {
   const characters = (ranges: Ranges, from: number, to: number): void => {
     let sequences = encodings.get(ranges);
     if (!sequences) encodings.set(ranges, (sequences = utf8(ranges)));
+    edgesLeft -= sequences.length;
+    if (edgesLeft < 0) throw tooLarge();
     // The ends of encodings that are alike are shared.
     const shared = new Map<string, number>();
     for (const bytes of sequences) {
@@ -152,14 +157,16 @@ export function withoutLeadingSpace(nfa: Nfa): Nfa {
   const edges: number[][] = [];
   const jumps: number[][] = [];
   const numbers = new Map<string, number>();
+  const free = new Int32Array(nfa.edges.length).fill(-1);
   const pending: [at: number, state: number, prefix: string | null][] = [];
   /** `prefix`: the bytes so far, while white space may come of them; `null` once it can't. */
   const pair = (state: number, prefix: string | null): number => {
-    const key = `${state} ${prefix}`;
-    const known = numbers.get(key);
-    if (known !== undefined) return known;
+    const key = prefix === null ? null : `${state} ${prefix}`;
+    const known = key === null ? free[state] : (numbers.get(key) ?? -1);
+    if (known >= 0) return known;
     const at = addState(edges, jumps);
-    numbers.set(key, at);
+    if (key === null) free[state] = at;
+    else numbers.set(key, at);
     pending.push([at, state, prefix]);
     return at;
   };
@@ -176,15 +183,15 @@ export function withoutLeadingSpace(nfa: Nfa): Nfa {
         edges[at].push(low, high, pair(to, prefix));
         continue;
       }
-      let free = low;
+      let from = low;
       for (let byte = low; byte <= high; byte++) {
         const bytes = prefix + String.fromCharCode(byte);
-        if (!spaces.some((space) => space.startsWith(bytes))) continue;
-        if (byte > free) edges[at].push(free, byte - 1, pair(to, null));
-        free = byte + 1;
+        if (!beginnings.has(bytes)) continue;
+        if (byte > from) edges[at].push(from, byte - 1, pair(to, null));
+        from = byte + 1;
         if (!spaces.includes(bytes)) edges[at].push(byte, byte, pair(to, bytes));
       }
-      if (free <= high) edges[at].push(free, high, pair(to, null));
+      if (from <= high) edges[at].push(from, high, pair(to, null));
     }
   }
   prune(edges, jumps, accept);
@@ -196,16 +203,19 @@ const spaces = Array.from(
   '\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff',
   (char) => String.fromCharCode(...new TextEncoder().encode(char)),
 );
+const beginnings = new Set(spaces.flatMap((space) => Array.from(space, (_, i) => space.slice(0, i + 1))));
 
 function addState(edges: number[][], jumps: number[][]): number {
-  if (edges.length >= MOST_STATES) {
-    throw formatError(
-      'it is too large',
-      'Make bounds as of {m,n}, maxLength or maxItems smaller, or leave them open.',
-    );
-  }
+  if (edges.length >= MOST_STATES) throw tooLarge();
   jumps.push([]);
   return edges.push([]) - 1;
+}
+
+function tooLarge(): Error {
+  return formatError(
+    'it is too large',
+    'Make bounds as of {m,n}, maxLength or maxItems smaller, or leave them open.',
+  );
 }
 
 /** Takes away what leads to states from which the end can't be reached. */

@@ -33,12 +33,19 @@ export function intersect(a: Ranges, b: Ranges): Ranges {
   return negate(union(negate(a), negate(b)));
 }
 
+/** Classes kept. */
+const KEPT = 64;
 const known = new Map<string, Ranges>();
 
 /** The code points that a JavaScript class as `\s` or `\p{L}` matches. @throws SyntaxError where there is no such class. */
 export function classOf(source: string): Ranges {
   const found = known.get(source) ?? findClass(source);
+  known.delete(source);
   known.set(source, found);
+  for (const oldest of known.keys()) {
+    if (known.size <= KEPT) break;
+    known.delete(oldest);
+  }
   return found;
 }
 

@@ -1,8 +1,12 @@
 import { choice, empty, formatError, repeat, sequence, type Node } from './ast.ts';
-import { classOf, LAST, negate, union, type Ranges } from './ranges.ts';
+import { Effort } from './effort.ts';
+import { LAST, negate, union, type Ranges } from './ranges.ts';
 
 const controls: Readonly<Record<string, number>> = { t: 9, n: 10, v: 11, f: 12, r: 13, 0: 0 };
 const MOST_REPEATS = 65_536;
+const MOST_CHARACTERS = 20_000;
+/** No name of a group or property is longer. */
+const LONGEST_NAME = 100;
 
 /**
  * Reads a regular expression of JavaScript with the `u` flag, which is to match the whole text: literals, `.`, classes, escapes
@@ -16,13 +20,25 @@ export function parseRegex(source: string): Node {
   return parse(source).node;
 }
 
-/** The same, and whether `^` and `$` are written: a pattern of a JSON schema may match anywhere in a text. */
-export function parse(source: string): { node: Node; fromStart: boolean; toEnd: boolean } {
+/**
+ * The same, and whether `^` and `$` are written: a pattern of a JSON schema may match anywhere in a text.
+ *
+ * @param effort what may be spent, together with other parts of the format.
+ */
+export function parse(
+  source: string,
+  effort = new Effort(),
+): { node: Node; fromStart: boolean; toEnd: boolean } {
   if (typeof source !== 'string')
     throw formatError(`the regular expression is ${typeof source}, not a string`);
+  if (source.length > MOST_CHARACTERS)
+    throw formatError(`the regular expression has more than ${MOST_CHARACTERS} characters`);
+  effort.spend(source.length);
   const chars = Array.from(source);
   const fromStart = chars[0] === '^';
-  const toEnd = chars.at(-1) === '$' && (/(\\*)\$$/.exec(source)?.[1].length ?? 0) % 2 === 0;
+  let slashes = 0;
+  while (chars.at(-2 - slashes) === '\\') slashes++;
+  const toEnd = chars.at(-1) === '$' && slashes % 2 === 0;
   const end = chars.length - (toEnd ? 1 : 0);
   let at = fromStart ? 1 : 0;
   let depth = 0;
@@ -35,6 +51,8 @@ export function parse(source: string): { node: Node; fromStart: boolean; toEnd: 
     at++;
     return true;
   };
+  /** As much of what follows as a name may take: all of it for each name would take a square of the time. */
+  const slice = (from: number): string => chars.slice(from, from + LONGEST_NAME).join('');
   const expect = (char: string, what: string): void => {
     if (!eat(char)) fail(what);
   };
@@ -81,7 +99,7 @@ export function parse(source: string): { node: Node; fromStart: boolean; toEnd: 
       case '[':
         return { type: 'class', ranges: bracket() };
       case '.':
-        return { type: 'class', ranges: classOf('.') };
+        return { type: 'class', ranges: effort.classOf('.') };
       case '\\':
         return { type: 'class', ranges: escape(false) };
       case '^':
@@ -102,7 +120,7 @@ export function parse(source: string): { node: Node; fromStart: boolean; toEnd: 
   const group = (): Node => {
     const from = at - 1;
     if (eat('?') && !eat(':')) {
-      const name = /^\?<([\p{L}_$][\p{L}\p{N}_$]*)>/u.exec(chars.slice(at - 1).join(''));
+      const name = /^\?<([\p{L}_$][\p{L}\p{N}_$]*)>/u.exec(slice(at - 1));
       if (!name) return fail('lookaround and modifiers are not supported', from);
       at += Array.from(name[0]).length - 1;
     }
@@ -149,14 +167,15 @@ export function parse(source: string): { node: Node; fromStart: boolean; toEnd: 
     const from = at - 1;
     if (at >= end) fail('nothing after "\\"', from);
     const char = chars[at++];
-    if (/^[dDwWsS]$/.test(char)) return classOf(`\\${char}`);
+    if (/^[dDwWsS]$/.test(char)) return effort.classOf(`\\${char}`);
     if (char === 'p' || char === 'P') {
-      const name = /^\{[\w=]+\}/.exec(chars.slice(at).join(''))?.[0] ?? '';
+      const name = /^\{[\w=]+\}/.exec(slice(at))?.[0] ?? '';
       at += name.length;
       try {
-        return classOf(`\\${char}${name}`);
-      } catch {
-        return fail('an unknown property', from);
+        return effort.classOf(`\\${char}${name}`);
+      } catch (error) {
+        if (error instanceof SyntaxError) return fail('an unknown property', from);
+        throw error;
       }
     }
     if (char in controls) {
@@ -166,7 +185,7 @@ export function parse(source: string): { node: Node; fromStart: boolean; toEnd: 
     if (inClass && char === 'b') return [8, 8];
     if (inClass && char === '-') return [45, 45];
     if (/^[\^$\\.*+?()[\]{}|/]$/.test(char)) return single(char, from);
-    const rest = chars.slice(at, at + 12).join('');
+    const rest = slice(at);
     const control = char === 'c' ? /^[A-Za-z]/.exec(rest) : null;
     const hex = char === 'x' ? /^([0-9a-fA-F]{2})/.exec(rest) : null;
     const pair =

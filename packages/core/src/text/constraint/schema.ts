@@ -1,4 +1,5 @@
 import { choice, empty, formatError, literal, repeat, sequence, type Member, type Node } from './ast.ts';
+import { Effort } from './effort.ts';
 import { overlap } from './overlap.ts';
 import { intersect, negate, union, type Ranges } from './ranges.ts';
 import { parse, parseRegex } from './regex.ts';
@@ -20,8 +21,8 @@ const known: Readonly<Record<string, string>> = {
 const MOST_DEPTH = 100;
 /** Parts read, those behind a "$ref" as often as it is followed. */
 const MOST_PARTS = 10_000;
-/** Steps of the search for what options of "oneOf" have in common. */
-const MOST_STEPS = 20_000;
+/** Of the search for what options of "oneOf" have in common: states of automata, and characters that lead on from them. */
+const MOST_WORK = 250_000;
 /** Numbers of more digits do not come back from `JSON.parse` as they are. */
 const LARGEST = 999_999_999_999_999;
 
@@ -42,6 +43,11 @@ const escapes: Readonly<Record<string, number>> = {
   r: 13,
   t: 9,
 };
+/** What is written by its number alone. */
+const controls = intersect(
+  [0, 0x1f, 0x7f, 0x7f],
+  negate(union(...Object.values(escapes).map((code) => [code, code]))),
+);
 /** One character of a string, in any spelling but half a surrogate pair. */
 const character = choice([
   { type: 'class', ranges: plain },
@@ -60,11 +66,12 @@ const character = choice([
  */
 export function parseSchema(root: unknown): Node {
   const following: string[] = [];
-  const work = { left: MOST_STEPS };
+  const effort = new Effort();
+  const work = { left: MOST_WORK };
   let parts = 0;
 
   const fail = (where: string, what: string): never => {
-    throw formatError(`${what} at ${where} of the JSON schema`);
+    throw formatError(`${what} at ${where.slice(0, 200)} of the JSON schema`);
   };
 
   const read = (value: unknown, where: string, depth: number): Node => {
@@ -89,7 +96,7 @@ export function parseSchema(root: unknown): Node {
     const types = typesOf(schema, where);
     if (schema.enum !== undefined || schema.const !== undefined) {
       only('type', 'enum', 'const');
-      return oneOfValues(schema, types, where);
+      return oneOfValues(schema, types, where, effort);
     }
     if (!types) return fail(where, '"type" is missing');
     only('type', ...types.map((type) => known[type]));
@@ -97,16 +104,20 @@ export function parseSchema(root: unknown): Node {
   };
 
   const refer = (ref: string, where: string, depth: number): Node => {
+    effort.spend(ref.length);
+    const shown = JSON.stringify(ref.slice(0, 200));
     if (!/^#(?:\/|$)/.test(ref))
-      fail(where, `"$ref" to ${JSON.stringify(ref)}, which is not within the schema, is not supported`);
+      fail(where, `"$ref" to ${shown}, which is not within the schema, is not supported`);
     if (following.includes(ref))
-      fail(where, `"$ref" to ${JSON.stringify(ref)} comes back to itself, which is not supported`);
+      fail(where, `"$ref" to ${shown} comes back to itself, which is not supported`);
     let target: unknown = root;
     for (const part of ref.split('/').slice(1)) {
-      const key = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
-      target = typeof target === 'object' && target !== null ? (target as Schema)[key] : undefined;
+      const key = decoded(part)?.replaceAll('~1', '/').replaceAll('~0', '~');
+      if (key === undefined) return fail(where, `"$ref" to ${shown}, which is no address,`);
+      const inner = typeof target === 'object' && target !== null && Object.hasOwn(target, key);
+      target = inner ? (target as Schema)[key] : undefined;
     }
-    if (target === undefined) fail(where, `"$ref" to ${JSON.stringify(ref)}, which is not there,`);
+    if (target === undefined) fail(where, `"$ref" to ${shown}, which is not there,`);
     following.push(ref);
     const node = read(target, ref, depth + 1);
     following.pop();
@@ -118,11 +129,7 @@ export function parseSchema(root: unknown): Node {
     if (key === 'allOf' && list.length > 1) fail(where, '"allOf" of more than one schema is not supported');
     const options = list.map((option, i) => read(option, `${where}/${i}`, depth + 1));
     if (key === 'oneOf') {
-      options.forEach((a, i) =>
-        options.slice(i + 1).forEach((b) => {
-          if (overlap(a, b, work)) fail(where, 'options of "oneOf" have values in common (write "anyOf")');
-        }),
-      );
+      if (overlap(options, work)) fail(where, 'options of "oneOf" have values in common (write "anyOf")');
     }
     return choice(options);
   };
@@ -156,20 +163,21 @@ export function parseSchema(root: unknown): Node {
     const { properties, required = [] } = schema;
     if (!isObject(properties)) return fail(where, 'an object without "properties" is not supported');
     if (!Array.isArray(required)) return fail(where, '"required" that is no list');
+    effort.spend(required.length);
+    const needed = new Set<unknown>(required);
     const unknown: unknown = required.find(
       (key) => typeof key !== 'string' || !Object.hasOwn(properties, key),
     );
     if (unknown !== undefined)
       fail(where, `"required" names ${JSON.stringify(unknown)}, which is no property,`);
-    const items = Object.entries(properties).map(([key, value]): Member => ({
-      node: sequence(
-        literal(JSON.stringify(key)),
-        literal(':'),
-        space,
-        read(value, `${where}/properties/${key}`, depth + 1),
-      ),
-      optional: !required.includes(key),
-    }));
+    const items = Object.entries(properties).map(([key, value]): Member => {
+      effort.spend(key.length);
+      const inner = read(value, `${where}/properties/${key}`, depth + 1);
+      return {
+        node: sequence(literal(JSON.stringify(key)), literal(':'), space, inner),
+        optional: !needed.has(key),
+      };
+    });
     const members: Node = { type: 'members', items, separator: comma };
     return sequence(literal('{'), space, members, items.length > 0 ? space : empty, literal('}'));
   };
@@ -181,7 +189,7 @@ export function parseSchema(root: unknown): Node {
     if (typeof pattern !== 'string') return fail(where, '"pattern" that is no string');
     if (schema.minLength !== undefined || schema.maxLength !== undefined)
       fail(where, '"pattern" together with "minLength" or "maxLength" is not supported');
-    const { node, fromStart, toEnd } = parse(pattern);
+    const { node, fromStart, toEnd } = parse(pattern, effort);
     if ((fromStart || toEnd) && node.type === 'choice')
       fail(where, '"pattern" with "^" or "$" in one of its alternatives (put them into a group)');
     const any = repeat(character, 0, Infinity);
@@ -237,18 +245,14 @@ function between(low: number, high: number): Node {
 function escaped(node: Node): Node {
   switch (node.type) {
     case 'class': {
+      const [first, last] = node.ranges;
+      if (node.ranges.length === 2 && first === last && holds(plain, first)) return node;
       const options: Node[] = [{ type: 'class', ranges: intersect(node.ranges, plain) }];
       for (const [char, code] of Object.entries(escapes)) {
         // A slash is written as it is.
         if (code !== 47 && holds(node.ranges, code)) options.push(literal(`\\${char}`));
       }
-      const others = intersect(
-        node.ranges,
-        intersect(
-          [0, 0x1f, 0x7f, 0x7f],
-          negate(union(...Object.values(escapes).map((code) => [code, code]))),
-        ),
-      );
+      const others = intersect(node.ranges, controls);
       for (let i = 0; i < others.length; i += 2) {
         for (let code = others[i]; code <= others[i + 1]; code++)
           options.push(literal(`\\u${code.toString(16).padStart(4, '0')}`));
@@ -267,7 +271,9 @@ function escaped(node: Node): Node {
 }
 
 function holds(ranges: Ranges, code: number): boolean {
-  return intersect(ranges, [code, code]).length > 0;
+  let i = 0;
+  while (i < ranges.length && ranges[i + 1] < code) i += 2;
+  return i < ranges.length && ranges[i] <= code;
 }
 
 function quoted(content: Node): Node {
@@ -281,17 +287,22 @@ function typesOf(schema: Schema, where: string): string[] | null {
   const valid = types.filter(
     (name): name is string => typeof name === 'string' && Object.hasOwn(known, name),
   );
-  if (valid.length === types.length && types.length > 0) return valid;
-  throw formatError(`the type ${JSON.stringify(type)} is not known at ${where} of the JSON schema`);
+  const unlike = new Set(valid).size;
+  if (unlike === types.length && types.length > 0) return valid;
+  throw formatError(
+    `the type ${JSON.stringify(type).slice(0, 200)} is not known at ${where} of the JSON schema`,
+  );
 }
 
-function oneOfValues(schema: Schema, types: readonly string[] | null, where: string): Node {
+function oneOfValues(schema: Schema, types: readonly string[] | null, where: string, effort: Effort): Node {
   const { enum: list } = schema;
   if (list !== undefined && !Array.isArray(list))
     throw formatError(`"enum" that is no list at ${where} of the JSON schema`);
   let values: unknown[] = list ?? [schema.const];
+  effort.spend(JSON.stringify(values).length);
   if (list && schema.const !== undefined) {
-    values = values.filter((value) => JSON.stringify(value) === JSON.stringify(schema.const));
+    const only = JSON.stringify(schema.const);
+    values = values.filter((value) => JSON.stringify(value) === only);
   }
   if (types) values = values.filter((value) => types.some((type) => isType(value, type)));
   if (values.length === 0) throw formatError(`no value is allowed at ${where} of the JSON schema`);
@@ -350,6 +361,15 @@ function finite(schema: Schema, key: string, where: string): number | undefined 
   const value = schema[key];
   if (value === undefined || (typeof value === 'number' && Number.isFinite(value))) return value;
   throw formatError(`"${key}" that is no number at ${where} of the JSON schema`);
+}
+
+/** A part of an address as it was before it was put into one; `undefined` where it can't have been. */
+function decoded(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return undefined;
+  }
 }
 
 function isObject(value: unknown): value is Schema {
