@@ -2,6 +2,9 @@ import { formatError, type Node } from './ast.ts';
 import { DEAD, Dfa } from './dfa.ts';
 import { buildNfa } from './nfa.ts';
 
+/** What making an automaton costs beside its states. */
+const AUTOMATON = 100;
+
 /**
  * Whether some text fits two of the options. `work` counts down, over several calls.
  *
@@ -18,7 +21,7 @@ export function overlap(options: readonly Node[], work: { left: number }): boole
   };
   const automata = options.map((option) => {
     const nfa = buildNfa(option);
-    spend(nfa.edges.length);
+    spend(nfa.edges.length + AUTOMATON);
     return new Dfa(nfa);
   });
   return automata.some((a, i) => automata.slice(i + 1).some((b) => meet(a, b, spend)));
