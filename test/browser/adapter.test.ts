@@ -69,6 +69,11 @@ test('by WebGPU in a worker', { timeout: 180_000 }, async () => {
   expect(asked).toMatchObject({ text: ANSWER, name: 'webgpu', chosen: { thread: 'worker' }, longTasks: [] });
 });
 
+test("with the caller's GPUDevice in the page", { timeout: 180_000 }, async () => {
+  const asked = await ask(sites.plain, { ownGpu: true });
+  expect(asked).toMatchObject({ text: ANSWER, name: 'webgpu', chosen: { thread: 'page' } });
+});
+
 test('in the page on request; an engine that refuses the relaxed build takes the SIMD one', async () => {
   // No flag turns relaxed SIMD off any more: half a module is refused by every engine.
   sites.plain.fault = ({ path }) =>

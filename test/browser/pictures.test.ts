@@ -62,6 +62,7 @@ test('what can not be read is named; what is no file is drawn', async () => {
     taintedCanvas: 'IMAGE_TAINTED',
     closed: 'IMAGE_EMPTY',
     video: 'IMAGE_INVALID',
+    playing: '64x48 255 255 255 255',
     broken: 'IMAGE_INVALID',
     empty: 'IMAGE_INVALID',
     other: null,

@@ -5,7 +5,15 @@ const at = (path) => new URL(path, root).href;
 const open = (build = 'index') => import(at(builds[build]));
 
 /** Loads, asks, and says what happened meanwhile. */
-async function ask({ build, source, options, image = 'examples/images/scene.png', prompt, ask: askOptions }) {
+async function ask({
+  build,
+  source,
+  options,
+  ownGpu,
+  image = 'examples/images/scene.png',
+  prompt,
+  ask: askOptions,
+}) {
   const longTasks = [];
   // Not in Firefox.
   const isKnown = globalThis.PerformanceObserver?.supportedEntryTypes.includes('longtask');
@@ -16,8 +24,10 @@ async function ask({ build, source, options, image = 'examples/images/scene.png'
     : null;
   observer?.observe({ entryTypes: ['longtask'] });
   const phases = [];
+  const adapter = ownGpu ? await navigator.gpu.requestAdapter() : null;
   const model = await load(source ?? modelFiles, {
     ...options,
+    gpu: await adapter?.requestDevice(),
     onProgress: ({ phase }) => phases.at(-1) === phase || phases.push(phase),
   });
   try {
@@ -84,6 +94,25 @@ function canvasOf(image) {
   canvas.height = image.naturalHeight;
   canvas.getContext('2d').drawImage(image, 0, 0);
   return canvas;
+}
+
+/** A video that shows a white canvas. */
+async function whiteVideo() {
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [64, 48];
+  const context = canvas.getContext('2d');
+  context.fillStyle = '#ffffff';
+  const paint = () => context.fillRect(0, 0, 64, 48);
+  paint();
+  const video = document.createElement('video');
+  video.srcObject = canvas.captureStream();
+  // A frame comes with what is painted while it is captured.
+  const timer = setInterval(paint, 20);
+  video.muted = true;
+  await video.play();
+  await new Promise((done) => video.requestVideoFrameCallback(done));
+  clearInterval(timer);
+  return video;
 }
 
 /** Files as they are decoded here. */
@@ -170,6 +199,7 @@ async function odd(foreign) {
     taintedCanvas: await code(async () => browserHost.readPixels(canvasOf(await elementOf(foreign)))),
     closed: await code(() => browserHost.readPixels(closed)),
     video: await code(() => browserHost.readPixels(document.createElement('video'))),
+    playing: await code(async () => browserHost.readPixels(await whiteVideo())),
     broken: await code(() => browserHost.readPixels(broken)),
     empty: await code(() => browserHost.readPixels(new Image())),
     other: browserHost.readPixels(new Map()),
