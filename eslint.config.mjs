@@ -7,6 +7,8 @@ export default tseslint.config(
       '**/node_modules/**',
       '**/*.gen.ts',
       'packages/demo-model/model/**',
+      // Built by npm run docs, with copies of sources.
+      'docs/api/**',
       '**/*.{js,mjs,cjs}',
     ],
   },
