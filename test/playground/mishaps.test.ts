@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 afterAll(() => playground?.close());
 
-it.skipIf(!existsSync(FIREFOX))('answers in Firefox', async () => {
+it.skipIf(!existsSync(FIREFOX))(`answers in Firefox (wants ${FIREFOX})`, async () => {
   const browser = await launchFirefox();
   try {
     tab = await openTab({ browser }, await playground.serve(), { search: '' });
