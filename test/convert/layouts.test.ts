@@ -195,12 +195,12 @@ describe('variants are told by names and shapes', () => {
   test('the image token: a new one behind the vocabulary, or the one the tokenizer knows', async () => {
     await withPlan(wholeFolders(), ({ tokenizer, config }) => {
       expect(tokenizer).toMatchObject({ form: 'sentencepiece', prompt: 'vicuna_v1' });
-      expect(tokenizer.image).toEqual({ token: '<image>', id: 16, absent: true });
+      expect(tokenizer).toMatchObject({ image: { token: '<image>', id: 16, absent: true } });
       expect(config.image_token_index).toBe(16);
     });
     const known = wholeFolders(published, { 'added_tokens.json': json({ '<image>': 3 }) });
     await withPlan(known, ({ tokenizer }) => {
-      expect(tokenizer.image).toEqual({ token: '<image>', id: 3, absent: false });
+      expect(tokenizer).toMatchObject({ image: { token: '<image>', id: 3, absent: false } });
     });
   });
 
@@ -307,8 +307,8 @@ describe('what is missing, wrong or strange', () => {
     expect(error.code).toBe('ARCHITECTURE_UNKNOWN');
   });
 
-  test('what is on-device already loads as it is', async () => {
-    for (const name of ['published/mlx-q4/model', 'cropping']) {
+  test('what is on-device and quantised already loads as it is', async () => {
+    for (const name of ['published/mlx-q4/model', 'cropping-q4']) {
       const checkpoint = await nodeHost.openModel(`${golden}../${name}`);
       const error = await failure(() => openPlan({ checkpoint }));
       expect(error).toMatchObject({ code: 'CHECKPOINT_UNKNOWN' });

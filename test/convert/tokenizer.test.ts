@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { PbfWriter } from 'pbf';
 import { describe, expect, it } from 'vitest';
-import type { TokenizerSource } from '../../packages/convert/src/contract.ts';
+import type { PublishedTokenizer } from '../../packages/convert/src/contract.ts';
 import { convertTokenizer } from '../../packages/convert/src/tokenizer/index.ts';
 import { llamaTokenizer } from '../../packages/convert/src/tokenizer/llama.ts';
 import { kinds, parseSentencePiece } from '../../packages/convert/src/tokenizer/sentencepiece.ts';
@@ -54,7 +54,7 @@ describe('published tokenizers', () => {
       const golden = JSON.parse(
         await readFile(new URL(`${layout.name}/golden/golden.json`, published), 'utf8'),
       ) as Golden;
-      const source: TokenizerSource = {
+      const source: PublishedTokenizer = {
         files: folder(layout.files),
         form: layout.form,
         image: { token: layout.image, id: golden.image_token_id, absent: 'absent' in layout },

@@ -59,7 +59,9 @@ export interface PlannedTensor {
 /** How a model is talked to: the chat template to write. */
 export type PromptFamily = 'vicuna_v1' | 'chatml' | 'internvl' | 'mistral';
 
-export interface TokenizerSource {
+export type TokenizerSource = PublishedTokenizer | ReadyTokenizer;
+
+export interface PublishedTokenizer {
   /** The folder that holds the tokenizer's files. */
   readonly files: ModelFiles;
   /** `tokenizer.json`; `tokenizer.model`; or `vocab.json` with `merges.txt` (byte-level BPE) and `added_tokens.json`. */
@@ -67,6 +69,12 @@ export interface TokenizerSource {
   /** The token that stands for the image. `absent`: the tokenizer lacks it, and it is to be added under this id. */
   readonly image: { readonly token: string; readonly id: number; readonly absent: boolean };
   readonly prompt: PromptFamily;
+}
+
+/** `tokenizer.json` and `tokenizer_config.json` of an on-device folder, kept as they are. */
+export interface ReadyTokenizer {
+  readonly files: ModelFiles;
+  readonly form: 'ready';
 }
 
 /** A file or folder that the conversion reads. */

@@ -13,14 +13,15 @@ import {
   type Dialect,
 } from './layouts/described.ts';
 import { Located } from './layouts/located.ts';
-import { visionRoot } from './layouts/names.ts';
+import { translateTower, visionRoot } from './layouts/names.ts';
+import { readOnDevice } from './layouts/on_device.ts';
 import { spatialConfig, spatialFacts, spatialName, type SpatialFacts } from './layouts/spatial.ts';
 import { tokenizerSource } from './layouts/tokenizer.ts';
 import { wantedTensors } from './layouts/wanted.ts';
 import { isAdapter, openAdapter, openCheckpoint, readJson, type Checkpoint } from './sources/checkpoint.ts';
 
 /**
- * Reads a published checkpoint, in any of its layouts, into a plan: headers and configurations only, no weights. Which
+ * Reads a published checkpoint in any of its layouts, or an on-device folder of floats, into a plan: headers and configurations only, no weights. Which
  * variant it is is told by the names and shapes of its tensors. Close the plan when done.
  *
  * @throws {LoadError} `MODEL_FILE_MISSING` naming the folder or file that is to be passed too; `CHECKPOINT_UNSAFE`,
@@ -55,11 +56,14 @@ async function read(
 ): Promise<Omit<Plan, 'sources' | 'close'>> {
   const folders = base ? [checkpoint, base] : [checkpoint];
   const own = await readJson(checkpoint, 'config.json', signal);
-  if (own && isOnDevice(own)) throw onDevice(checkpoint);
+  if (own && isOnDevice(own)) {
+    const weights = await open(openCheckpoint(checkpoint, signal));
+    return { ...(await readOnDevice(own, weights, signal)), license: await licenseOf(checkpoint, signal) };
+  }
   const { located, updates, adapted } = await openWeights(folders, open, signal);
   if (visionTower && !located.hasAny(visionRoot)) {
     const tower = await open(openCheckpoint(visionTower, signal));
-    located.add(tower.tensors.values(), true);
+    located.add(tower.tensors.values(), translateTower);
   }
   const described = await readDescribed(await firstJson(folders, 'config.json', signal), visionTower, signal);
   const generation = await optionalJson(folders, 'generation_config.json', signal);
@@ -76,15 +80,7 @@ async function read(
     image_token_index: tokenizer.image.id,
     ...(spatial ? { spatial_config: spatialConfig(spatial, vision.grid) } : {}),
   };
-  const parsed = parseModelConfig(config);
-  const wanted = wantedTensors({
-    vision,
-    visionLayers: vision.layers + 1 + parsed.visionFeatureLayer,
-    text,
-    spatial,
-    downsample: parsed.downsample,
-    newline: parsed.tiling?.type === 'anyres' && parsed.tiling.merge === 'spatial_unpad',
-  });
+  const wanted = wantedTensors(parseModelConfig(config));
   return {
     layout: layoutName(described.dialect, spatial, adapted),
     variant: spatialName(spatial),
@@ -95,14 +91,6 @@ async function read(
     ...assemble(wanted, located, updates),
     license: await licenseOf(checkpoint, signal),
   };
-}
-
-function onDevice({ location }: ModelFiles): LoadError {
-  return new LoadError({
-    code: 'CHECKPOINT_UNKNOWN',
-    message: `${location} is an on-device folder already, converted or quantised by MLX.`,
-    fix: 'Load it as it is; to store it in another way, convert the published checkpoint.',
-  });
 }
 
 interface Weights {

@@ -1,6 +1,6 @@
 import { LoadError } from '@llava-sp/core';
 import type { PublishedTensor } from '../sources/tensors.ts';
-import { isBuffer, translate, type Target } from './names.ts';
+import { isBuffer, translate, type Target, type Translation } from './names.ts';
 
 /** Where an on-device tensor is published: one of the equal row ranges of a tensor. */
 export interface Location {
@@ -19,13 +19,13 @@ export class Located {
   /**
    * Adds the tensors of a folder; what is there already stays, as a folder of higher precedence comes first.
    *
-   * @param bare see {@link translate}.
+   * @param targetsOf how their names are read.
    */
-  add(tensors: Iterable<PublishedTensor>, bare = false): void {
+  add(tensors: Iterable<PublishedTensor>, targetsOf: (name: string) => Translation | null = translate): void {
     const known = new Set(this.#locations.keys());
     for (const tensor of tensors) {
       if (isBuffer(tensor.name)) continue;
-      const translation = translate(tensor.name, bare);
+      const translation = targetsOf(tensor.name);
       if (!translation) {
         this.#unknown.add(tensor);
         continue;

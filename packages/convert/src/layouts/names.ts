@@ -32,15 +32,10 @@ export function isBuffer(name: string): boolean {
   return buffers.test(name);
 }
 
-/**
- * The on-device tensors that a published name holds; `null` when the family has no such tensor.
- *
- * @param bare whether names without a prefix are a vision tower's, as in a folder of the tower alone.
- */
-export function translate(name: string, bare = false): Translation | null {
+/** The on-device tensors that a published name holds; `null` when the family has no such tensor. */
+export function translate(name: string): Translation | null {
   const inner = name.replace(wrappers, '');
-  const vision = inner.replace(/^(?:vision_tower\.|vision_model\.)+/, '');
-  if (bare || vision !== inner) return plain(visionName(vision));
+  if (inVisionTower.test(inner)) return translateTower(inner);
   const language = inner.replace(/^(?:language_model\.)+/, '').replace(wrappers, '');
   return (
     plain(languageName(language)) ??
@@ -50,7 +45,15 @@ export function translate(name: string, bare = false): Translation | null {
   );
 }
 
-function whole(name: string): Translation {
+const inVisionTower = /^(?:vision_tower\.|vision_model\.)+/;
+
+/** {@link translate} for a folder of a vision tower alone, whose names may have no prefix. */
+export function translateTower(name: string): Translation | null {
+  return plain(visionName(name.replace(wrappers, '').replace(inVisionTower, '')));
+}
+
+/** The tensor of an on-device name. */
+export function whole(name: string): Translation {
   return { targets: [{ name, part: [0, 1] }] };
 }
 

@@ -1,6 +1,6 @@
 import { LoadError, type ModelFiles } from '@llava-sp/core';
 import type { Fields, TextConfig } from '@llava-sp/core/formats';
-import type { PromptFamily, TokenizerSource } from '../contract.ts';
+import type { PromptFamily, PublishedTokenizer } from '../contract.ts';
 import { readJson } from '../sources/checkpoint.ts';
 import type { Described, Dialect } from './described.ts';
 
@@ -18,7 +18,7 @@ export async function tokenizerSource(
   { dialect, config, text }: Described,
   decoder: TextConfig,
   signal?: AbortSignal,
-): Promise<TokenizerSource> {
+): Promise<PublishedTokenizer> {
   const { files, form } = await findTokenizer(folders);
   const added = await addedTokens(files, signal);
   const configured = imageId(config);
@@ -45,7 +45,7 @@ function promptFamily(dialect: Dialect, modelType: unknown, decoder: TextConfig)
 
 async function findTokenizer(
   folders: readonly ModelFiles[],
-): Promise<{ files: ModelFiles; form: TokenizerSource['form'] }> {
+): Promise<{ files: ModelFiles; form: PublishedTokenizer['form'] }> {
   for (const files of folders) {
     if (await files.has('tokenizer.json')) return { files, form: 'json' };
     if (await files.has('tokenizer.model')) return { files, form: 'sentencepiece' };

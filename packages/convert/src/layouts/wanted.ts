@@ -1,5 +1,5 @@
 /** Every tensor that a model of the family has on the device, in the order of use: name, part, shape. */
-import type { TextConfig, VisionConfig } from '@llava-sp/core/formats';
+import type { ModelConfig, TextConfig, VisionConfig } from '@llava-sp/core/formats';
 import type { Part, PlannedTensor } from '../contract.ts';
 import { languageRoot, projectorRoot, spatialRoot, visionRoot } from './names.ts';
 import type { SpatialFacts } from './spatial.ts';
@@ -9,24 +9,14 @@ export interface Wanted extends Pick<PlannedTensor, 'name' | 'part' | 'kind' | '
   readonly optional: boolean;
 }
 
-export interface ModelShape {
-  readonly vision: VisionConfig;
-  /** Layers of the vision tower that the selected features need. */
-  readonly visionLayers: number;
-  readonly text: TextConfig;
-  readonly spatial: SpatialFacts | null;
-  /** 2: pixel shuffle before the projector, which begins with a LayerNorm. */
-  readonly downsample: 1 | 2;
-  /** Whether rows of patches end with a learned vector. */
-  readonly newline: boolean;
-}
-
-export function wantedTensors(shape: ModelShape): Wanted[] {
+export function wantedTensors(config: ModelConfig): Wanted[] {
+  const { vision, spatial, text } = config;
   const list = new List();
-  addVision(list.of('vision', visionRoot), shape.vision, shape.visionLayers);
-  if (shape.spatial) addSpatial(list, shape.spatial, shape.vision.width, shape.text.width);
-  addProjector(list, shape);
-  addLanguage(list, shape.text);
+  // Behind the selected features no layer of the tower is needed.
+  addVision(list.of('vision', visionRoot), vision, vision.layers + 1 + config.visionFeatureLayer);
+  if (spatial) addSpatial(list, spatial, vision.width, text.width);
+  addProjector(list, config);
+  addLanguage(list, text);
   return list.tensors;
 }
 
@@ -155,12 +145,14 @@ function addTransformer(
   add.norm('decoder.norm', width, norm);
 }
 
-function addProjector(list: List, { vision, text, downsample, newline }: ModelShape): void {
+function addProjector(list: List, { vision, text, downsample, tiling }: ModelConfig): void {
   const add = list.of('projector', projectorRoot);
   const input = vision.width * downsample ** 2;
   if (downsample > 1) add.norm('norm', input);
   add.linear('linear_1', text.width, input);
   add.linear('linear_2', text.width, text.width);
+  // Rows of patches end with a learned vector.
+  const newline = tiling?.type === 'anyres' && tiling.merge === 'spatial_unpad';
   if (newline) list.of('projector', '').vector('image_newline.weight', 1, text.width);
 }
 

@@ -31,10 +31,17 @@ const usual: Readonly<Record<PromptFamily, { bos: string | null; eos: string }>>
  * @throws {UnsupportedError} `TOKENIZER_UNSUPPORTED` for a SentencePiece model that is not of LLaMA's kind.
  */
 export async function convertTokenizer(
-  { files, form, image, prompt }: TokenizerSource,
+  source: TokenizerSource,
   context: number | null,
   signal?: AbortSignal,
 ): Promise<TokenizerFiles> {
+  if (source.form === 'ready') {
+    const [tokenizer, config] = await Promise.all(
+      ['tokenizer.json', 'tokenizer_config.json'].map((name) => readJson(source.files, name, signal)),
+    );
+    return { tokenizer, config };
+  }
+  const { files, form, image, prompt } = source;
   const published = await readOptional(files, 'tokenizer_config.json', signal);
   let tokenizer: Record<string, unknown>;
   let begins = usual[prompt].bos !== null;

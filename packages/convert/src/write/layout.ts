@@ -2,10 +2,10 @@ import { ArgumentError } from '@llava-sp/core';
 import { parts, type Part, type PlannedTensor } from '../contract.ts';
 import { valueBytes, type Storage } from '../quantise/chunk.ts';
 
-/** How a matrix is stored: codes of 4 or 8 bits with a scale and a bias a group, or half floats. */
-export type PartFormat = 'q4' | 'q8' | 'f16';
+/** How a matrix is stored: codes of 4 or 8 bits with a scale and a bias a group, half floats, or floats. */
+export type PartFormat = 'q4' | 'q8' | 'f16' | 'f32';
 
-const formats: readonly PartFormat[] = ['q4', 'q8', 'f16'];
+const formats: readonly PartFormat[] = ['q4', 'q8', 'f16', 'f32'];
 
 /** How the matrices of each part are stored. */
 export interface Quantisation extends Readonly<Record<Part, PartFormat>> {
@@ -111,7 +111,9 @@ export function place(planned: PlannedTensor, quantisation: Quantisation): Place
   };
   // Norms, biases and positions are small, and float32 holds any of them exactly.
   if (kind === 'vector') return plain({ format: 'f32' }, 'F32');
-  const format = patchEmbedding.test(name) ? 'f16' : quantisation[part];
+  const wanted = quantisation[part];
+  if (wanted === 'f32') return plain({ format: 'f32' }, 'F32');
+  const format = patchEmbedding.test(name) ? 'f16' : wanted;
   if (format === 'f16') return plain({ format: 'f16' }, 'F16');
   const group = [quantisation.group, 32].find((size) => cols % size === 0);
   if (group === undefined) return plain({ format: 'f16' }, 'F16', true);

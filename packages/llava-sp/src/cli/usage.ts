@@ -48,7 +48,7 @@ convert and inspect
       --vision-tower SOURCE
                         the vision encoder, where the checkpoint lacks it
       --llm F, --sfe F, --detail F
-                        how these parts are stored: q4, q8 or f16 (default: q4)
+                        how these parts are stored: q4, q8, f16 or f32 (default: q4)
       --vision F, --projector F, --embeddings F
                         the same (default: q8)
       --group N         weights that share a scale: 32, 64 or 128 (default: 64)
