@@ -1,0 +1,110 @@
+"""Captions: short, every thing from left to right; detailed, with colours, sizes, rough places and the background."""
+
+from __future__ import annotations
+
+from random import Random
+
+from .question import NUMBERS, Mention, Question, article, join, plural, sentence, vary
+from .view import View
+
+SHORT = (
+    "Describe the image briefly.",
+    "What is in the image?",
+    "What do you see?",
+    "What can you see in the image?",
+    "Caption the image.",
+    "Write a short caption for the image.",
+    "Provide a one-sentence caption for the provided image.",
+    "Give a brief description of the image.",
+    "What does the image show?",
+    "Please describe the image in one sentence.",
+    "List what is in the image.",
+    "Summarize the image.",
+    "Describe the image.",
+    "Describe the image.",
+)
+DETAILED = (
+    "Describe the image in detail.",
+    "Describe the image in detail.",
+    "Please describe the image in detail.",
+    "Give a detailed description of the image.",
+    "Write a detailed description of the image.",
+    "Explain what is where in the image.",
+    "Can you describe the image in detail?",
+    "What is in the image, and where?",
+    "Describe everything that you see in the image.",
+)
+BACKGROUNDS = {
+    "plain": "The background is plain.",
+    "gradient": "The background is a gradient.",
+    "texture": "The background has a texture.",
+    "room": "The background is a room.",
+    "landscape": "The background is a landscape.",
+}
+PLACES = {
+    (-1, -1): "at the top left",
+    (0, -1): "at the top",
+    (1, -1): "at the top right",
+    (-1, 0): "on the left",
+    (0, 0): "in the centre",
+    (1, 0): "on the right",
+    (-1, 1): "at the bottom left",
+    (0, 1): "at the bottom",
+    (1, 1): "at the bottom right",
+}
+# A detailed caption of more things than this says no sizes: it would not end.
+MANY = 4
+
+
+def _listed(view: View, colours: bool = True) -> tuple[list[str], tuple[Mention, ...]]:
+    """Every thing from left to right as words; those of one colour and kind are taken together."""
+    order = sorted(range(len(view.things)), key=lambda i: view.x[i])
+    groups: dict[tuple[str | None, str], list[int]] = {}
+    for i in order:
+        t = view.things[i]
+        groups.setdefault((t.colour if colours and t.kind != "word" else None, t.kind), []).append(i)
+    parts, says = [], []
+    for (colour, kind), members in groups.items():
+        if kind == "word":
+            words = f'word "{str(view.things[members[0]].text).lower()}"'
+            parts.append(f"the {words}")
+        else:
+            words = " ".join(filter(None, (colour, kind if len(members) == 1 else plural(kind))))
+            parts.append(article(words) if len(members) == 1 else f"{NUMBERS[len(members)]} {words}")
+        says.append((words, tuple(members)))
+    return parts, tuple(says)
+
+
+def short_caption(view: View, colours: bool = True) -> str:
+    return sentence(join(_listed(view, colours)[0]))
+
+
+def ask_caption(draw: Random, view: View) -> Question:
+    parts, says = _listed(view)
+    everything = tuple(range(len(view.things)))
+    return Question("caption_short", vary(draw, draw.choice(SHORT)), sentence(join(parts)), everything, says=says)
+
+
+def detailed_caption(view: View) -> tuple[str, tuple[Mention, ...]]:
+    order = [i for i in sorted(range(len(view.things)), key=lambda i: view.x[i]) if i != view.word]
+    parts, says = [], []
+    for i in order:
+        t = view.things[i]
+        words = " ".join(filter(None, (t.size if len(order) <= MANY else None, t.colour, t.kind)))
+        column, row, _ = view.cell(i)
+        parts.append(f"{article(words)} {PLACES[column, row]}")
+        says.append((words, (i,)))
+    out = [sentence(join(parts))] if parts else []
+    if view.word is not None:
+        t, (column, row, _) = view.things[view.word], view.cell(view.word)
+        words = f'word "{str(t.text).lower()}"'
+        out.append(f"The {words} is {PLACES[column, row]}.")
+        says.append((words, (view.word,)))
+    out.append(BACKGROUNDS[view.scene.background])
+    return " ".join(out), tuple(says)
+
+
+def ask_detailed(draw: Random, view: View) -> Question:
+    answer, says = detailed_caption(view)
+    everything = tuple(range(len(view.things)))
+    return Question("caption_detailed", vary(draw, draw.choice(DETAILED)), answer, everything, says=says)
