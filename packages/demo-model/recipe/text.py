@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from . import tasks, world
+from .kinds import COLOUR_NAMES, WORDS
+from .tasks import view
 
 PAD, BOS, EOS, IMAGE = "<pad>", "<s>", "</s>", "<image>"
 SPECIAL = (PAD, BOS, EOS, IMAGE)
@@ -19,26 +22,36 @@ BEFORE_IMAGE = "USER: "
 COORDINATES = tuple(f"{i / 100:.2f}" for i in range(101))
 # A coordinate, a comma with its space, a word, a number, a symbol, white space. Each with one leading space at most.
 SPLIT = r"[0-9]\.[0-9][0-9]|, | ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]|\s+"
+VOCABULARY = 2048
+SCENES = 1500
 EXTRA_WORDS = (
-    "Hello Hi What What's Which Who Why When How Are Is Do Does Can Could Tell Show Give Name List Please there are any some "
-    "me about of in on at the a an and or not no yes with to from it its this that picture photo image scene background "
-    "colour color colours colors shape shapes size sizes object objects thing things many much number big bigger biggest "
-    "small smaller tiny large larger largest left right top bottom above below under over near next between where you see "
-    "one two three four five six seven eight nine ten zero none nothing"
+    "Hello Hi What What's Which Who Why When How Are Is Do Does Can Could Tell Show Give Name List Please Where Where's there "
+    "are any some me about of in on at the a an and or not no yes with to from it its this that picture photo image scene "
+    "background colour color colours colors shape shapes size sizes object objects thing things item items many much number "
+    "big bigger biggest small smaller smallest tiny medium large larger largest left right top bottom above below under over "
+    "near next between behind front centre center middle corner where you see one two three four five six seven eight nine "
+    "ten zero none nothing word words text read written says animal animals fruit fruits bird birds"
 ).split()
+
+
+def nouns() -> list[str]:
+    """All single words that name something, singular and plural."""
+    found = [form for noun in view.NOUNS for form in (noun, tasks.question.plural(noun))]
+    return list(dict.fromkeys(word for noun in found for word in noun.split()))
 
 
 def build() -> Tokenizer:
     """Train the BPE on the world's own language: merges go on until every word that occurs is one token."""
-    rng = np.random.default_rng(7)
+    rng, draw = np.random.default_rng(7), Random(7)
     lines = [f"[{c}, {c}]" for c in COORDINATES] * 40
-    for _ in range(4000):
-        scene = world.sample_scene(rng, 144, 144)
+    for _ in range(SCENES):
+        scene = world.sample_scene(rng, 64, 64)
         if scene.things:
-            for q in tasks.ask_all(rng, scene, 6):
-                lines += [f"USER: \n{q.prompt} ASSISTANT: {q.answer}"]
-    names = [*world.COLOUR_NAMES, *world.SHAPES, *tasks.PLURALS.values(), *world.SIZE_NAMES, *EXTRA_WORDS]
-    lines += [f" {w} {w.capitalize()}\n{w.capitalize()}, {w}" for w in names for _ in range(3)]
+            for q in tasks.ask_all(draw, scene, 12) + tasks.dialogue(draw, scene):
+                lines.append(f"USER: \n{q.prompt} ASSISTANT: {q.answer}")
+    known = [*COLOUR_NAMES, *world.SIZE_NAMES, *nouns(), *EXTRA_WORDS]
+    lines += [f" {w}, {w}" for w in known for _ in range(12)]
+    lines += [f' {w}, "{w}"' for w in WORDS for _ in range(12)]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -48,7 +61,7 @@ def build() -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=1280,
+        vocab_size=VOCABULARY,
         min_frequency=2,
         special_tokens=list(SPECIAL),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
@@ -70,22 +83,17 @@ class Text:
         self.coordinates = [tokenizer.token_to_id(c) for c in COORDINATES]
         if None in self.coordinates:
             raise ValueError("the tokenizer lacks a coordinate")
-        # Words of the auxiliary labels' first three columns, as they stand in a sentence.
-        self.names = [self.words(w) for w in (world.COLOUR_NAMES, world.SHAPES, world.SIZE_NAMES)]
-        # The same words to their index; a shape's plural counts too.
-        self.named = [{t: i for i, t in enumerate(ids)} for ids in self.names]
-        self.named[1] |= {self.encode(f" {tasks.PLURALS[s]}")[0]: i for i, s in enumerate(world.SHAPES)}
         self.head = [self.bos, *self.encode(BEFORE_IMAGE)]
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
-    def words(self, words: tuple[str, ...]) -> list[int]:
-        return [self.encode(f" {word}")[0] for word in words]
+    def prompt_text(self, question: str, first: bool = True) -> str:
+        """What stands after the picture (first turn), or after the previous answer's end."""
+        return f"\n{question} ASSISTANT:" if first else f"USER: {question} ASSISTANT:"
 
     def prompt(self, question: str, first: bool = True) -> list[int]:
-        """The tokens after the picture (first turn), or after the previous answer's end."""
-        return self.encode(f"\n{question} ASSISTANT:" if first else f"USER: {question} ASSISTANT:")
+        return self.encode(self.prompt_text(question, first))
 
     def answer(self, answer: str) -> list[int]:
         return [*self.encode(" " + answer), self.eos]

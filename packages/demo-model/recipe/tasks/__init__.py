@@ -7,9 +7,8 @@ training sees; `recipe/benchmark.py` asks the same makers task by task.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from random import Random
-
-import numpy as np
 
 from ..world import Scene
 from .basic import ask_colour, ask_count, ask_kind, ask_presence, ask_reading, ask_size
@@ -45,7 +44,7 @@ MIXTURE: tuple[tuple[Maker, float], ...] = (
     (ask_detailed, 0.015),
 )
 _MAKERS, _SHARES = zip(*MIXTURE)
-_SUMS = np.cumsum(_SHARES).tolist()
+_SUMS = list(accumulate(_SHARES))
 # Every task name of the mixture and of dialogues.
 TASK_NAMES = (
     *("caption_short", "caption_detailed", "count", "presence", "colour", "size", "kind", "attribute_yes_no"),
@@ -55,14 +54,9 @@ TASK_NAMES = (
 )
 
 
-def _draw(rng: np.random.Generator) -> Random:
-    """Python's own generator: a numpy one takes ten times as long for single numbers."""
-    return Random(int(rng.integers(1 << 62)))
-
-
-def ask_all(rng: np.random.Generator, scene: Scene, count: int) -> list[Question]:
+def ask_all(draw: Random, scene: Scene, count: int) -> list[Question]:
     """`count` different questions of the mixture; fewer where the scene has not so many."""
-    draw, view = _draw(rng), View(scene)
+    view = View(scene)
     questions: dict[tuple[object, ...], Question] = {}
     for _ in range(3 * count):
         if len(questions) >= count:
@@ -77,11 +71,7 @@ def ask_all(rng: np.random.Generator, scene: Scene, count: int) -> list[Question
     return list(questions.values())
 
 
-def dialogue(rng: np.random.Generator, scene: Scene) -> list[Question]:
-    """A dialogue of two to four turns; the first is a question of its own, later ones may refer back. Never empty."""
-    draw, view = _draw(rng), View(scene)
-    for _ in range(12):
-        found = turns(draw, view)
-        if found:
-            return found
-    return ask_all(rng, scene, 2)
+def dialogue(draw: Random, scene: Scene) -> list[Question]:
+    """A dialogue of two to four turns, the later ones mostly about what was spoken of before; [] if none came up."""
+    view = View(scene)
+    return next((found for found in (turns(draw, view) for _ in range(8)) if found), [])

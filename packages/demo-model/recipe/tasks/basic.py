@@ -72,7 +72,6 @@ SIZE = (
 WHAT = (
     "What is the {}?",
     "What is the {} in the image?",
-    "What does the {} show?",
     "Tell me what the {} is.",
     "Name the {}.",
     "Please name the {}.",

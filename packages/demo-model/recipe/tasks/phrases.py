@@ -11,7 +11,7 @@ from .question import Mention
 from .view import GENERIC, GROUP_NOUNS, GROUPS_OF, ORDINALS, RELATION_PHRASES, Noun, View
 
 PHRASE_KINDS = ("attribute", "ordinal", "relation", "extreme", "group")
-PHRASE_SHARES = (0.34, 0.28, 0.2, 0.1, 0.08)
+PHRASE_SHARES = (0.26, 0.36, 0.2, 0.1, 0.08)
 LARGEST = ("largest", "largest", "biggest")
 SIDES = (("left", "right"), ("top", "bottom"))
 ENDS = (("leftmost", "rightmost"), ("topmost", "lowest"))
