@@ -10,11 +10,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from . import world
-from .world import COLOUR_NAMES, SHAPES, SIZE_NAMES, Scene, Thing
+from .kinds import COLOUR_NAMES, KINDS, WORDS
+from .world import SIZE_NAMES, Scene, Thing
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 GRID = 12
+SAMPLES = 4  # a side: points of a patch at which its owner is asked for
+NO_COLOUR = len(COLOUR_NAMES)
+NO_WORD = -100  # cross_entropy's ignore_index
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -24,42 +28,48 @@ def normalise(pixels: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2).contiguous()
 
 
-def patch_owner(scene: Scene) -> np.ndarray:
-    """Which object covers each patch, [144] with -1 for background: at least 30 % of the patch, or the object's best patch."""
-    boxes = np.array([t.box for t in scene.things], np.float32) * GRID
-    edges = np.arange(GRID, dtype=np.float32)
-    cover_x = np.clip(np.minimum(boxes[:, 2:3], edges + 1) - np.maximum(boxes[:, 0:1], edges), 0, 1)
-    cover_y = np.clip(np.minimum(boxes[:, 3:4], edges + 1) - np.maximum(boxes[:, 1:2], edges), 0, 1)
-    cover = (cover_y[:, :, None] * cover_x[:, None, :]).reshape(len(boxes), -1)
-    owner = np.where(cover.max(0) >= 0.3, cover.argmax(0), -1)
-    best = cover.argmax(1)
-    owner[best] = np.arange(len(boxes))
+def patch_owner(scene: Scene, grid: int = GRID) -> np.ndarray:
+    """Which object each patch shows, [grid * grid] with -1 for background: the one that is seen at most of its points, from
+    an eighth of them on, or the object's best patch."""
+    assert scene.owner is not None
+    n = grid * SAMPLES
+    at = ((np.arange(n) + 0.5) / n * scene.long_side).astype(int)
+    seen = scene.owner[np.ix_(at, at)].reshape(grid, SAMPLES, grid, SAMPLES).swapaxes(1, 2).reshape(grid * grid, -1)
+    share = (seen[:, :, None] == np.arange(len(scene.things))).sum(1)  # [P, things]
+    owner = np.where(share.max(1) >= SAMPLES**2 // 8, share.argmax(1), -1)
+    best = share.argmax(0)
+    found = share[best, np.arange(len(scene.things))] > 0
+    owner[best[found]] = np.arange(len(scene.things))[found]
     return owner
 
 
-def _rank(things: list[Thing], axis: int) -> list[int]:
-    """Each object's place, from the left or the top, among those of its shape."""
-    centres = [t.cx if axis == 0 else t.cy for t in things]
-    return [
-        sum(o.shape == t.shape and centres[j] < centres[i] for j, o in enumerate(things)) for i, t in enumerate(things)
-    ]
+def _ranks(things: list[Thing], axis: int) -> list[int]:
+    """Each object's place, from the left or the top, among those of its kind."""
+    at = [t.centre[axis] for t in things]
+    return [sum(o.kind == t.kind and at[j] < at[i] for j, o in enumerate(things)) for i, t in enumerate(things)]
 
 
-def scene_labels(scene: Scene) -> dict[str, np.ndarray]:
-    """Labels per patch ([144, 10] integers, [144, 4] boxes, [144, 6] extremes) and counts [17]."""
+def drawn_word(thing: Thing) -> int:
+    return WORDS.index(thing.text.lower()) if thing.text is not None else NO_WORD
+
+
+def scene_labels(scene: Scene, grid: int = GRID) -> dict[str, np.ndarray]:
+    """Labels per patch: `attributes` [P, 8] (kind, colour, size, ranks from the left and the top, how many of its kind and
+    of its colour, word), `boxes` [P, 4], `extreme` [P, 6], `centre` [P], `weight` [P], `owner` [P]."""
     things = scene.things
-    owner = patch_owner(scene)
-    rank_x, rank_y = _rank(things, 0), _rank(things, 1)
+    owner = patch_owner(scene, grid)
+    left, top = _ranks(things, 0), _ranks(things, 1)
     per_thing = np.array(
         [
             (
-                COLOUR_NAMES.index(t.colour),
-                SHAPES.index(t.shape),
+                KINDS.index(t.kind),
+                COLOUR_NAMES.index(t.colour) if t.colour else NO_COLOUR,
                 SIZE_NAMES.index(t.size),
-                rank_x[i],
-                rank_y[i],
-                sum(o.shape == t.shape for o in things) - 1,
+                left[i],
+                top[i],
+                sum(o.kind == t.kind for o in things) - 1,
                 sum(o.colour == t.colour for o in things) - 1,
+                drawn_word(t),
             )
             for i, t in enumerate(things)
         ],
@@ -69,35 +79,32 @@ def scene_labels(scene: Scene) -> dict[str, np.ndarray]:
     areas = np.array([t.area for t in things])
     cx, cy = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
     extreme = np.zeros((len(things), 6), np.float32)
-    for column, index in enumerate(
-        (cx.argmin(), cx.argmax(), cy.argmin(), cy.argmax(), areas.argmax(), areas.argmin())
-    ):
+    ends = (cx.argmin(), cx.argmax(), cy.argmin(), cy.argmax(), areas.argmax(), areas.argmin())
+    for column, index in enumerate(ends):
         extreme[index, column] = 1
-    centre = np.zeros(GRID * GRID, np.float32)
-    centre[
-        (np.minimum(cy / 2 * GRID, GRID - 1)).astype(int) * GRID + (np.minimum(cx / 2 * GRID, GRID - 1)).astype(int)
-    ] = 1
-    counts = [len(things)]
-    counts += [sum(t.colour == c for t in things) for c in COLOUR_NAMES]
-    counts += [sum(t.shape == s for t in things) for s in SHAPES]
+    centre = np.zeros(grid * grid, np.float32)
+    rows, columns = (np.minimum(c / 2 * grid, grid - 1).astype(int) for c in (cy, cx))
+    centre[rows * grid + columns] = 1
+    count = np.bincount(owner[owner >= 0], minlength=len(things))
     return {
         "owner": owner.astype(np.int64),
         "attributes": per_thing[owner],  # background rows are not used
         "boxes": boxes[owner],
         "extreme": extreme[owner],
         "centre": centre,
-        "counts": np.array(counts, np.int64),
+        # Large things have many patches: an object's weight grows with the root of their number.
+        "weight": (np.maximum(count, 1).astype(np.float32) ** -0.5)[owner],
     }
 
 
 class SceneBatches(IterableDataset):
     """Endless batches of scenes; `seed` and the worker's number choose the stream."""
 
-    def __init__(self, seed: int, batch: int, crowded: bool = False) -> None:
-        self.seed, self.batch, self.crowded = seed, batch, crowded
+    def __init__(self, seed: int, batch: int, crowded: bool = False, held_out: bool = False) -> None:
+        self.seed, self.batch, self.crowded, self.held_out = seed, batch, crowded, held_out
 
     def one(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        scene, pixels = world.sample_training_pixels(rng, self.crowded)
+        scene, pixels = world.sample_training_pixels(rng, self.crowded and rng.random() < 0.7, self.held_out)
         return {"pixels": pixels, **scene_labels(scene)}
 
     def collate(self, rows: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:

@@ -1,0 +1,208 @@
+"""Stage 1: the vision tower, taught by dense heads: `python -m recipe.vision --run DIR --minutes N`.
+
+What CLIP is to LLaVA, this tower is to the demo models: trained once, then frozen and shared by all of them. Each patch
+learns what covers it (kind, colour, size, box, word) and its place among the others. The heads are dropped afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .data import NO_WORD, SceneBatches, loader, normalise
+from .kinds import COLOUR_NAMES, KINDS, WORDS
+from .model import ModelConfig, VisionModel
+from .parallel import Team
+from .loop import SEED, Log, Mean, device, optimisers, save, schedule, seed
+from .world import MAX_OBJECTS, SIZE_NAMES
+
+# Columns of the labels' `attributes`: the head's width and its weight.
+ATTRIBUTES: dict[str, tuple[int, float]] = {
+    "kind": (len(KINDS), 2.0),
+    "colour": (len(COLOUR_NAMES) + 1, 1.0),
+    "size": (len(SIZE_NAMES), 0.4),
+    "rank_x": (MAX_OBJECTS, 0.25),
+    "rank_y": (MAX_OBJECTS, 0.25),
+    "same_kind": (MAX_OBJECTS, 0.3),
+    "same_colour": (MAX_OBJECTS, 0.15),
+    "word": (len(WORDS), 0.7),
+}
+OTHERS = {"object": 1, "centre": 1, "box": 4, "extreme": 6}
+VALIDATION_SEED = 999_983  # scenes that training never sees
+
+
+class Tower(nn.Module):
+    """The vision tower by its on-device names, and the heads over its patches."""
+
+    def __init__(self, c: ModelConfig) -> None:
+        super().__init__()
+        self.vision_tower = nn.Module()
+        self.vision_tower.vision_model = VisionModel(c)
+        self.widths = {name: width for name, (width, _) in ATTRIBUTES.items()} | OTHERS
+        self.norm = nn.LayerNorm(c.vision_width)
+        self.heads = nn.Linear(c.vision_width, sum(self.widths.values()))
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Pixels [B, 3, h, w] to the logits of each head, [B, P, width]."""
+        out = self.heads(self.norm(self.vision_tower.vision_model(pixels)))
+        return dict(zip(self.widths, out.split(list(self.widths.values()), -1)))
+
+
+def patch_loss(heads: dict[str, Tensor], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """The loss over all patches, and figures for the log: shares of patches, weighted as in the loss."""
+    heads = {name: logits.flatten(0, 1) for name, logits in heads.items()}
+    owner = batch["owner"].flatten()
+    inside = (owner >= 0).nonzero()[:, 0]
+    weight = batch["weight"].flatten()[inside]
+    weight = weight / weight.sum()
+    seen = (owner >= 0).float()
+    loss = F.binary_cross_entropy_with_logits(heads["object"][:, 0], seen)
+    loss = loss + 2 * F.binary_cross_entropy_with_logits(heads["centre"][:, 0], batch["centre"].flatten())
+    labels = batch["attributes"].flatten(0, 1)[inside]
+    figures: dict[str, float] = {}
+    for i, (name, (_, importance)) in enumerate(ATTRIBUTES.items()):
+        logits, label = heads[name][inside], labels[:, i]
+        if name == "word":
+            written = (label != NO_WORD).nonzero()[:, 0]
+            if len(written) == 0:
+                continue
+            loss = loss + importance * F.cross_entropy(logits[written], label[written])
+            figures[name] = (logits[written].argmax(-1) == label[written]).float().mean().item()
+            continue
+        loss = loss + importance * (weight * F.cross_entropy(logits, label, reduction="none")).sum()
+        figures[name] = (weight * (logits.argmax(-1) == label)).sum().item()
+    box_error = (weight[:, None] * (heads["box"][inside] - batch["boxes"].flatten(0, 1)[inside]).abs()).sum() / 4
+    loss = loss + 8 * box_error
+    extreme = F.binary_cross_entropy_with_logits(heads["extreme"][inside], batch["extreme"].flatten(0, 1)[inside])
+    loss = loss + 0.5 * extreme
+    figures["object"] = ((heads["object"][:, 0] > 0) == (seen > 0)).float().mean().item()
+    figures["box_error"] = box_error.item()
+    return loss, figures
+
+
+@torch.inference_mode()
+def validate(tower: Tower, held_out: bool, scenes: int) -> dict[str, float]:
+    """Shares of unseen *objects* whose kind, colour, size or word is right by the sum of their patches' logits, and the
+    share whose mean box has IoU >= 0.5."""
+    batches = iter(SceneBatches(VALIDATION_SEED + held_out, 16, held_out=held_out))
+    right: dict[str, list[float]] = {name: [] for name in ("kind", "colour", "size", "word", "box")}
+    for _ in range(scenes // 16):
+        batch = {k: v.to(device()) for k, v in next(batches).items()}
+        heads = tower(normalise(batch["pixels"]))
+        for b, owner in enumerate(batch["owner"]):
+            for i in owner[owner >= 0].unique().tolist():
+                mine = owner == i
+                label = dict(zip(ATTRIBUTES, batch["attributes"][b][mine][0].tolist()))
+                for name in ("kind", "colour", "size", "word"):
+                    if label[name] != NO_WORD:
+                        scores = heads[name][b][mine].log_softmax(-1).sum(0)
+                        right[name].append(float(int(scores.argmax()) == label[name]))
+                right["box"].append(float(iou(heads["box"][b][mine].mean(0), batch["boxes"][b][mine][0]) >= 0.5))
+    suffix = "_held_out" if held_out else "_trained"
+    return {name + suffix: sum(v) / max(1, len(v)) for name, v in right.items()}
+
+
+@torch.no_grad()
+def follow(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
+    """Move the running average of the weights towards the model's."""
+    state = model.state_dict()
+    torch._foreach_lerp_([average[k] for k in average], [state[k] for k in average], 1 - decay)
+
+
+def iou(a: Tensor, b: Tensor) -> float:
+    size = (torch.minimum(a[2:], b[2:]) - torch.maximum(a[:2], b[:2])).clamp_min(0)
+    shared = size.prod()
+    return float(shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared))
+
+
+def train_vision(run: Path, args: argparse.Namespace, team: Team) -> None:
+    tower = Tower(ModelConfig()).to(device())
+    named = dict(tower.named_parameters())
+    opts = optimisers(named, 0.03, team)
+    path = run / "vision.pt"
+    step, used = 0, 0.0
+    average = {k: v.clone() for k, v in tower.state_dict().items()}
+    if path.exists():
+        state = torch.load(path, weights_only=True, map_location=device())
+        tower.load_state_dict(state["model"])
+        for opt, saved in zip(opts, state["optimisers"]):
+            opt.load_state_dict(saved)
+        step, used, average = state["step"], state["minutes"], state["average"]
+    log, mean = Log(run / "vision.csv"), Mean()
+    team.begin(used)
+    saved, checked = used, used
+    for batch in loader(SceneBatches(seed(step, team), args.batch // team.size, crowded=True), args.workers):
+        elapsed = team.minutes
+        progress = elapsed / args.minutes
+        done = progress >= 1
+        if team.leads and (done or elapsed - saved > 2):
+            saved = elapsed
+            state = {"model": tower.state_dict(), "average": average, "step": step, "minutes": elapsed}
+            save(path, {**state, "optimisers": [opt.state_dict() for opt in opts]})
+        if team.leads and (done or elapsed - checked > args.check):
+            checked = elapsed
+            now = tower.state_dict()
+            now = {k: v.clone() for k, v in now.items()}
+            tower.load_state_dict(average)
+            figures = validate(tower, False, 96) | validate(tower, True, 96)
+            tower.load_state_dict(now)
+            log.write("vision", step, step * args.batch, elapsed, figures)
+            print(f"check {elapsed:.1f} min", " ".join(f"{k} {v:.3f}" for k, v in figures.items()), flush=True)
+        if done:
+            return
+        for opt in opts:
+            for group in opt.param_groups:
+                group["lr"] = args.rate * schedule(progress, 0.03, args.plateau)
+        batch = {k: v.to(device()) for k, v in batch.items()}
+        loss, figures = patch_loss(tower(normalise(batch["pixels"])), batch)
+        for opt in opts:
+            opt.zero_grad(set_to_none=True)
+        loss.backward()
+        team.average(list(named.values()))
+        torch.nn.utils.clip_grad_norm_(named.values(), 2.0)
+        for opt in opts:
+            opt.step()
+        step += 1
+        follow(average, tower, min(0.998, (1 + step) / (10 + step)))
+        mean.add({"loss": loss.item(), **figures})
+        if step % 50 == 0 and team.leads:
+            means = mean.take()
+            log.write("vision", step, step * args.batch, elapsed, means)
+            print(f"vision {step} {elapsed:.1f} min", " ".join(f"{k} {v:.3f}" for k, v in means.items()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--plateau", type=float, default=0.75)
+    parser.add_argument("--check", type=float, default=6, help="minutes between two validations")
+    parser.add_argument("--processes", type=int, default=0, help="0: one a core on a CPU, one on a GPU")
+    args = parser.parse_args()
+    args.run.mkdir(parents=True, exist_ok=True)
+    size = args.processes or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
+    rendezvous = args.run / "rendezvous"
+    rendezvous.unlink(missing_ok=True)
+    if size == 1:
+        work(0, 1, rendezvous, args)
+    else:
+        torch.multiprocessing.spawn(work, (size, rendezvous, args), nprocs=size)
+
+
+def work(rank: int, size: int, rendezvous: Path, args: argparse.Namespace) -> None:
+    """One process of the team; all start from the same seed and stay equal."""
+    torch.manual_seed(SEED)
+    torch.set_num_threads(1 if size > 1 else os.cpu_count() or 1)
+    args.workers = 0 if size > 1 else 4
+    train_vision(args.run, args, Team(rank, size, rendezvous))
+
+
+if __name__ == "__main__":
+    main()
