@@ -51,7 +51,7 @@ def build() -> Tokenizer:
                 lines.append(f"USER: \n{q.prompt} ASSISTANT: {q.answer}")
     known = [*COLOUR_NAMES, *world.SIZE_NAMES, *nouns(), *EXTRA_WORDS]
     lines += [f" {w}, {w}" for w in known for _ in range(12)]
-    lines += [f' {w}, "{w}"' for w in WORDS for _ in range(12)]
+    lines += [f' {w}, "{w}"' for w in WORDS for _ in range(20)]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

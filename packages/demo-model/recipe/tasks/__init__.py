@@ -37,7 +37,7 @@ MIXTURE: tuple[tuple[Maker, float], ...] = (
     (ask_larger, 0.03),
     (ask_front, 0.05),
     (ask_size, 0.02),
-    (ask_reading, 0.05),
+    (ask_reading, 0.09),
     (ask_side, 0.02),
     (ask_describe, 0.02),
     (ask_caption, 0.03),

@@ -233,9 +233,9 @@ def ask_reading(draw: Random, view: View) -> Question | None:
     """The word, or that there is none; whether it says this."""
     form = draw.random()
     if view.word is None:
-        if form > 0.08:
+        if form > 0.04:
             return None  # most scenes have no word: that is learnt from few of them
-        if form < 0.05:
+        if form < 0.025:
             return Question("reading_absent", vary(draw, draw.choice(READ)), NO_TEXT)
         prompt, answer = short(draw, draw.choice(ANY_TEXT), "No")
         return Question("reading_yes_no", prompt, answer)
