@@ -1,0 +1,151 @@
+"""Stage 2: the paper's two models and the baseline learn to read pictures, all at once and from the same stream.
+
+The vision tower is frozen, as CLIP is in the paper, so a batch's patches are computed once for all variants. Each variant has
+its own spatial features, projector and decoder, its own optimisers, and starts from the same seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from .data import loader, normalise
+from .joint_loss import JointLoss
+from .loop import SEED, Log, Mean, device, optimisers, quantise, save, schedule, seed
+from .model import ModelConfig, VisionModel
+from .parallel import Team
+from .reader import Reader
+from .segments import QuestionBatches, mixture
+from .spatial import VARIANTS
+from .teaching import sharpen
+from .text import Text
+from .validate import Validation
+
+VISION = "vision_tower.vision_model."
+STREAM = 1_000_000  # apart from stage 1's seeds
+CHECKPOINT_MINUTES = 2.0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("stage 2")
+    group.add_argument("--variants", default=",".join(VARIANTS))
+    group.add_argument("--joint-minutes", type=float, default=240)
+    group.add_argument("--joint-batch", type=int, default=16, help="scenes a step")
+    group.add_argument("--questions", type=int, default=16, help="questions a scene")
+    group.add_argument("--dialogue-share", type=float, default=0.25, help="of the questions, in dialogues")
+    group.add_argument("--joint-rate", type=float, default=1.5e-3)
+    group.add_argument("--decoder-rate", type=float, default=3e-3, help="of the decoder's blocks")
+    group.add_argument("--quantise-from", type=float, default=0.92, help="share of the stage after which weights are fake-quantised")
+    group.add_argument("--validate-minutes", type=float, default=6, help="between validations; 0: none")
+    group.add_argument("--validate-scenes", type=int, default=96, help="of each style")
+
+
+def load_tower(config: ModelConfig, state: dict[str, Tensor]) -> VisionModel:
+    """The frozen vision tower of stage 1."""
+    tower = VisionModel(config)
+    tower.load_state_dict({k.removeprefix(VISION): v for k, v in state.items() if k.startswith(VISION)})
+    return tower.requires_grad_(False).eval().to(device())
+
+
+class Learner:
+    """One variant with its optimisers and the running average of its weights, which is what ships."""
+
+    def __init__(self, config: ModelConfig, variant: str, args: argparse.Namespace, team: Team) -> None:
+        torch.manual_seed(SEED)
+        self.reader = Reader(config, variant).to(device())
+        sharpen(self.reader.language_model.model.layers)
+        self.average = copy.deepcopy(self.reader).requires_grad_(False)
+        self.team = team
+        self.parameters = list(self.reader.parameters())
+        muon, adam = optimisers(dict(self.reader.named_parameters()), 0.05, team)
+        self.optimisers = [(muon, args.decoder_rate), (adam, args.joint_rate)]
+
+    def step(self, loss: Tensor, progress: float, step: int) -> None:
+        for optimiser, rate in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = rate * schedule(progress, 0.02)
+        loss.backward()
+        self.team.average(self.parameters)
+        nn.utils.clip_grad_norm_(self.parameters, 2.0)
+        for optimiser, _ in self.optimisers:
+            optimiser.step()
+        self.follow(min(0.995, (1 + step) / (10 + step)))
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        torch._foreach_lerp_(list(self.average.parameters()), self.parameters, 1 - decay)
+
+    def state(self) -> dict[str, object]:
+        return {
+            "model": self.reader.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser, _ in self.optimisers],
+        }
+
+    def load(self, state: dict[str, object]) -> None:
+        self.reader.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for (optimiser, _), saved in zip(self.optimisers, state["optimisers"]):
+            optimiser.load_state_dict(saved)
+
+
+def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, team: Team) -> None:
+    """Until `--joint-minutes` are used; goes on from RUN/joint.pt."""
+    text = Text(tokenizer)
+    lesson = JointLoss(text, device())
+    vision = torch.load(args.run / "vision.pt", weights_only=True, map_location="cpu")["average"]
+    tower = load_tower(config, vision)
+    learners = {v: Learner(config, v, args, team) for v in args.variants.split(",")}
+    path = args.run / "joint.pt"
+    step, used = 0, 0.0
+    if path.exists():
+        state = torch.load(path, weights_only=True, map_location=device())
+        for variant, learner in learners.items():
+            learner.load(state["variants"][variant])
+        step, used = state["step"], state["minutes"]
+    size = args.joint_batch // team.size
+    batches = QuestionBatches(seed(STREAM + step, team), size, text, args.questions, mixture(args.dialogue_share))
+    log, mean = Log(args.run / "log.csv"), Mean()
+    validation = Validation(text, tower, lesson, args.validate_scenes, team) if args.validate_minutes else None
+    team.begin(used)
+    saved = validated = used
+    for batch in loader(batches, args.workers):
+        elapsed = team.minutes
+        progress = elapsed / args.joint_minutes
+        done = progress >= 1
+        if validation and (done or elapsed - validated > args.validate_minutes):
+            validated = elapsed
+            figures = validation.run({v: learner.average for v, learner in learners.items()})
+            if team.leads:
+                log.write("validation", step, step * args.joint_batch, elapsed, figures)
+                print(f"validation {step} {elapsed:.1f} min", line(figures), flush=True)
+        if team.leads and (done or elapsed - saved > CHECKPOINT_MINUTES):
+            saved = elapsed
+            variants = {v: learner.state() for v, learner in learners.items()}
+            save(path, {"variants": variants, "vision": tower.state_dict(), "step": step, "minutes": elapsed})
+        if done:
+            return
+        quantised = progress >= args.quantise_from
+        for module in (tower, *(m for learner in learners.values() for m in (learner.reader, learner.average))):
+            quantise(module, quantised)
+        batch = {k: v.to(device()) for k, v in batch.items()}
+        with torch.no_grad():
+            patches = tower(normalise(batch["pixels"]))
+        step += 1
+        for variant, learner in learners.items():
+            loss, figures = lesson(learner.reader, patches, batch)
+            learner.step(loss, progress, step)
+            mean.add({f"{variant}/{k}": v for k, v in figures.items()})
+        if step % 50 == 0 and team.leads:
+            means = mean.take()
+            log.write("quantised" if quantised else "joint", step, step * args.joint_batch, elapsed, means)
+            print(f"joint {step} {elapsed:.1f} min", line(means), flush=True)
+
+
+def line(figures: dict[str, float]) -> str:
+    return " ".join(f"{k} {v:.3f}" for k, v in figures.items())

@@ -1,0 +1,103 @@
+"""Watching stage 2: unseen scenes of the trained styles and of the held-out one, answered greedily by every variant.
+
+No cache of keys and values is needed for that. Greedy decoding says exactly the true answer when every token is the likeliest
+after the true ones before it, which one pass over the packed answers tells. Boxes need not be said exactly: their
+coordinates are filled in one by one, and score at an IoU of 0.5.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data import normalise
+from .joint_loss import JointLoss
+from .model import VisionModel
+from .parallel import Team
+from .reader import Reader
+from .segments import TASK_NUMBERS, QuestionBatches, join, mixture
+from .text import Text
+
+# Training draws from numpy seeds [seed, worker]; this stream has another shape and never meets them.
+VALIDATION_SEED = (770_001, 1, 1)
+QUESTIONS = 24
+BATCH = 8
+STYLES = ("trained", "held_out")
+
+
+class Validation:
+    """Each process of the team takes its share of the scenes."""
+
+    def __init__(self, text: Text, tower: VisionModel, lesson: JointLoss, scenes: int, team: Team) -> None:
+        self.tower, self.lesson, self.team = tower, lesson, team
+        self.batches: dict[str, list[dict[str, Tensor]]] = {}
+        own = scenes // team.size
+        for number, style in enumerate(STYLES):
+            made = QuestionBatches(0, BATCH, text, QUESTIONS, mixture(0.0), held_out=style == "held_out")
+            rng = np.random.default_rng((*VALIDATION_SEED, number, team.rank))
+            scenes_made = [made.one(rng) for _ in range(own)]
+            self.batches[style] = [join(scenes_made[at : at + BATCH]) for at in range(0, own, BATCH)]
+
+    @torch.no_grad()
+    def run(self, readers: dict[str, Reader]) -> dict[str, float]:
+        """`variant/style/task`: the share of right answers."""
+        tasks = len(TASK_NUMBERS)
+        counts = torch.zeros(len(readers), len(STYLES), 2, tasks)
+        for s, style in enumerate(STYLES):
+            for batch in self.batches[style]:
+                batch = {k: v.to(self.lesson.head.device) for k, v in batch.items()}
+                patches = self.tower(normalise(batch["pixels"]))
+                for r, reader in enumerate(readers.values()):
+                    right, task = self.answer(reader, patches, batch)
+                    counts[r, s, 0] += torch.bincount(task[right], minlength=tasks).cpu()
+                    counts[r, s, 1] += torch.bincount(task, minlength=tasks).cpu()
+        self.team.add([counts])
+        out: dict[str, float] = {}
+        for r, variant in enumerate(readers):
+            for s, style in enumerate(STYLES):
+                right, asked = counts[r, s]
+                named = {name: (right[i] / asked[i]).item() for name, i in TASK_NUMBERS.items() if asked[i]}
+                out |= {f"{variant}/{style}/{name}": share for name, share in named.items()}
+                out[f"{variant}/{style}/mean"] = sum(named.values()) / len(named)
+        return out
+
+    def answer(self, reader: Reader, patches: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Whether each question [Q] is answered right, and its task."""
+        lesson, question, target = self.lesson, batch["answer_question"], batch["answer_token"]
+        count = int(batch["questions"].sum())
+        place = lesson.slot[target]
+        soft = place >= 0
+        order = ordinals(question, soft)
+        ids = batch["ids"].clone()
+        for turn in range(4):
+            said = lesson.answers(reader, patches, {**batch, "ids": ids}, ()).logits.argmax(-1)
+            filled = order == turn
+            ids.view(-1)[batch["answer_at"][filled] + 1] = said[filled]
+        wrong = torch.zeros(count, device=target.device)
+        wrong.index_add_(0, question, ((said != target) & ~soft).float())
+        boxed = question[order == 0]
+        truth, given = (torch.full((count, 4), -1, device=target.device) for _ in range(2))
+        for boxes, slots in ((truth, place), (given, lesson.slot[said])):
+            boxes[question[soft], order[soft]] = slots[soft]
+        right = wrong == 0
+        right[boxed] &= iou(truth[boxed].float(), given[boxed].float()) >= 0.5
+        task = torch.zeros(count, dtype=torch.long, device=target.device)
+        task[question] = batch["answer_task"]
+        return right, task
+
+
+def ordinals(question: Tensor, soft: Tensor) -> Tensor:
+    """Which of its question's coordinates each answer token is, -1 for other tokens."""
+    before = soft.long().cumsum(0) - soft.long()
+    start = torch.full((int(question.max()) + 1,), len(soft), device=soft.device)
+    start.scatter_reduce_(0, question[soft], before[soft], "amin")
+    return torch.where(soft, before - start[question], -1)
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """Of boxes [n, 4] (x1, y1, x2, y2)."""
+    size = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp_min(0)
+    shared = size[:, 0] * size[:, 1]
+    area = sum((x[:, 2] - x[:, 0]).clamp_min(0) * (x[:, 3] - x[:, 1]).clamp_min(0) for x in (a, b))
+    return shared / (area - shared).clamp_min(1)
