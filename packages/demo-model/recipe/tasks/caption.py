@@ -75,8 +75,10 @@ def _listed(view: View, colours: bool = True) -> tuple[list[str], tuple[Mention,
     return parts, tuple(says)
 
 
-def short_caption(view: View, colours: bool = True) -> str:
-    return sentence(join(_listed(view, colours)[0]))
+def references(view: View) -> list[str]:
+    """Short captions that are all right: as trained, without colours, from right to left."""
+    parts, plain = _listed(view)[0], _listed(view, colours=False)[0]
+    return list(dict.fromkeys(sentence(join(p)) for p in (parts, plain, parts[::-1], plain[::-1])))
 
 
 def ask_caption(draw: Random, view: View) -> Question:

@@ -1,0 +1,271 @@
+"""Unseen scenes with questions in the field's file formats, as `llava-sp eval` reads them.
+
+`python -m recipe.benchmark --out DIR --trained 2000 --held-out 2000` writes pictures, `benchmark.json`, POPE's JSONL in its
+three kinds of negatives (and a fourth: another attribute), VQA with answers, RefCOCO as COCO and refer JSON, MMVP's
+pairs, and captions. `split` tells the trained styles of drawing from the one that training never sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from . import icons, tasks, world
+from .kinds import GROUPS, KINDS
+from .pairs import pair
+from .tasks import Question, View, caption
+from .tasks.basic import ask_colour, ask_count, ask_kind, ask_presence, ask_reading, ask_size
+from .tasks.ground import ask_describe, ask_naming
+from .tasks.phrases import PHRASE_KINDS, absent_phrase, phrase
+from .tasks.question import HINT, article, bare
+from .tasks.relation import ask_extreme, ask_front, ask_larger, ask_relation, ask_side, ask_what_is
+from .tasks.view import Noun
+
+# Training draws from numpy seeds [SEED + ..., worker]; these streams have another shape and never meet them.
+SEED = (990_002, 1, 1)
+QUALITY = 90
+POPULAR = 30  # the commonest kinds, of which POPE's popular negatives are taken
+POPE = ("random", "popular", "adversarial", "attribute")
+VQA: dict[str, tuple[tasks.Maker, ...]] = {
+    "count": (ask_count,),
+    "attribute": (ask_colour, ask_size, ask_kind),
+    "relation": (ask_relation, ask_what_is, ask_side),
+    "order": (ask_front, ask_larger, ask_extreme),
+    "naming": (ask_naming,),
+    "reading": (ask_reading,),
+    "describe": (ask_describe,),
+}
+# In every scene, and in one of three.
+ALWAYS = ("count", "attribute", "relation", "naming")
+SOMETIMES = ("order", "reading", "describe")
+TRIES = 12
+REFERENCES = "captions.jsonl"
+
+
+@dataclass
+class Picture:
+    """A scene and the file that shows it, without what it was drawn from: thousands of scenes fit into memory."""
+
+    file: str
+    split: str
+    view: View
+
+
+@dataclass
+class Benchmark:
+    """What is written, by file."""
+
+    out: Path
+    sizes: tuple[int, int]
+    rng: np.random.Generator
+    draw: Random
+    pictures: list[Picture] = field(default_factory=list)
+    rows: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+    refer: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+
+    def save(self, image: Image.Image, scene: world.Scene, split: str) -> Picture:
+        name = f"{split}-{len(self.pictures):05d}.jpg"
+        image.save(self.out / "images" / name, quality=QUALITY)
+        things = [replace(t, sprite=None) for t in scene.things]
+        self.pictures.append(Picture(name, split, View(replace(scene, things=things, owner=None))))
+        return self.pictures[-1]
+
+    def scene(self, held_out: bool) -> world.Scene:
+        while True:
+            scene = world.sample_scene(self.rng, *world.sample_size(self.rng, *self.sizes), held_out=held_out)
+            if scene.things:
+                return scene
+
+    def add(self, file: str, picture: Picture, text: str, category: str, **truth: object) -> None:
+        rows = self.rows.setdefault(file, [])
+        head = {"question_id": len(rows), "image": picture.file, "text": text, "category": category}
+        rows.append({**head, **truth, "split": picture.split})
+
+
+# --- the files --------------------------------------------------------------------------------------------------
+
+
+def pope(b: Benchmark, pictures: list[Picture]) -> None:
+    """In each of POPE's files one question a picture, yes and no by turns."""
+    counts = Counter(kind for p in pictures for kind in p.view.kinds if kind != "word")
+    popular = [kind for kind, _ in counts.most_common(POPULAR)]
+    group_of = {kind: kinds for kinds in GROUPS.values() for kind in kinds}
+    for number, p in enumerate(pictures):
+        present = [kind for kind in sorted(p.view.kinds) if kind != "word"]
+        for turn, how in enumerate(POPE):
+            yes = (number + turn) % 2 == 0
+            noun: Noun | None
+            if how == "attribute":
+                found = attribute_question(b.draw, p.view, yes)
+                if found:
+                    members = found.refers
+                    b.add("pope_attribute.jsonl", p, found.prompt, "attribute", label="yes" if members else "no")
+                continue
+            if yes:
+                noun = Noun(None, None, b.draw.choice(present)) if present else None
+            else:
+                near = [k for kind in present for k in group_of[kind]]
+                pool = {"random": KINDS[:-1], "popular": popular, "adversarial": near}[how]
+                absent = [n for n in (Noun(None, None, k) for k in pool) if p.view.meaning(n) == ()]
+                noun = b.draw.choice(absent) if absent else None
+            if noun:
+                text = f"Is there {article(noun.text())} in the image?"
+                b.add(f"pope_{how}.jsonl", p, text, how, label="yes" if yes else "no")
+
+
+def attribute_question(draw: Random, view: View, yes: bool) -> Question | None:
+    """Whether there is a thing of this colour or size: the kind is there, the attribute may be another one's."""
+    for _ in range(4 * TRIES):
+        q = ask_presence(draw, view, "attribute")
+        if q and (q.answer == "Yes") == yes and q.mentions[0][0].startswith((*world.COLOUR_NAMES, *world.SIZE_NAMES)):
+            q.prompt = q.prompt.removesuffix(HINT)
+            return q
+    return None
+
+
+def vqa(b: Benchmark, pictures: list[Picture]) -> None:
+    for number, p in enumerate(pictures):
+        categories = [*ALWAYS, SOMETIMES[number % 3]]
+        if p.view.word is not None and "reading" not in categories:
+            categories.append("reading")
+        for category in categories:
+            makers = VQA[category]
+            # By turns: a maker that finds nothing to ask leaves its place to the next one.
+            order = [makers[(number // 3 + i) % len(makers)] for i in range(len(makers))]
+            tries = (maker(b.draw, p.view) for maker in order for _ in range(4 * TRIES))
+            q = next(filter(None, tries), None)
+            if q:
+                b.add("vqa.jsonl", p, q.prompt.removesuffix(HINT), category, answer=bare(q.answer), task=q.task)
+
+
+def refcoco(b: Benchmark, pictures: list[Picture]) -> None:
+    """Two phrases a picture, and in each third one of a thing that is not there; boxes in pixels of the picture."""
+    r = b.refer = {"images": [], "annotations": [], "categories": [], "refs": []}
+    r["categories"] += [{"id": i, "name": kind} for i, kind in enumerate(KINDS)]
+    for number, p in enumerate(pictures):
+        scene = p.view.scene
+        long, (left, top) = scene.long_side, scene.offset
+        r["images"].append({"id": number, "file_name": p.file, "width": scene.width, "height": scene.height})
+        annotations: dict[int, int] = {}
+        texts: set[str] = set()
+        for turn in range(3):
+            if turn < 2:
+                wanted = PHRASE_KINDS[(number + 2 * turn) % len(PHRASE_KINDS)]
+                tries = (phrase(b.draw, p.view, kind) for kind in (wanted, "ordinal", "attribute") for _ in range(TRIES))
+            else:
+                tries = (absent_phrase(b.draw, p.view) for _ in range(TRIES if number % 3 == 0 else 0))
+            found = next((f for f in tries if f and f.text not in texts), None)
+            if found is None:
+                continue
+            texts.add(found.text)
+            ref: dict[str, object] = {"ref_id": len(r["refs"]), "ann_id": -1, "image_id": number, "split": p.split}
+            if found.index is None:
+                ref |= {"category": "absent", "no_target": True}
+            else:
+                t = p.view.things[found.index]
+                if found.index not in annotations:
+                    annotations[found.index] = len(r["annotations"])
+                    x1, y1, x2, y2 = (v * long for v in t.box)
+                    box = [round(v, 2) for v in (x1 - left, y1 - top, x2 - x1, y2 - y1)]
+                    kind = KINDS.index(t.kind)
+                    r["annotations"].append(
+                        {"id": len(r["annotations"]), "image_id": number, "category_id": kind, "bbox": box}
+                    )
+                ref |= {"ann_id": annotations[found.index], "category_id": KINDS.index(t.kind), "category": found.kind}
+            ref["sentences"] = [{"sent_id": len(r["refs"]), "sent": f"the {found.text}"}]
+            r["refs"].append(ref)
+
+
+def captions(b: Benchmark, pictures: list[Picture]) -> None:
+    """Short ones of every second picture, detailed ones of every fourth."""
+    for number, p in enumerate(pictures):
+        if number % 2 == 0:
+            q = caption.ask_caption(b.draw, p.view)
+            b.add(REFERENCES, p, q.prompt, "short", references=caption.references(p.view))
+        if number % 4 == 1:
+            q = caption.ask_detailed(b.draw, p.view)
+            b.add(REFERENCES, p, q.prompt, "detailed", references=[q.answer])
+
+
+def mmvp(b: Benchmark, count: int, held_out: bool) -> None:
+    """Pairs of pictures that differ in one thing, with one question that has another answer on each."""
+    made = 0
+    split = "held_out" if held_out else "trained"
+    number = len(b.rows.get("mmvp.jsonl", [])) // 2
+    while made < count:
+        found = pair(b.rng, b.draw, b.scene(held_out), made)
+        if not found:
+            continue
+        seed = int(b.rng.integers(1 << 31))
+        for scene, answer in zip(found.scenes, found.answers):
+            # One seed: the same background, light and wear on both.
+            picture = b.save(world.render(np.random.default_rng(seed), scene), scene, split)
+            b.add("mmvp.jsonl", picture, found.text, found.category, answer=answer, pair=number + made)
+        made += 1
+
+
+def attribution() -> str:
+    """Where the drawings on the pictures come from."""
+    lines = ["# Attribution", "", "The pictures show drawings of these icon sets, turned, tinted and scaled by `recipe/`:", ""]
+    lines += [f"- {title} by {author}: {licence}" for _, title, author, licence in icons.licences()]
+    return "\n".join(lines) + "\n"
+
+
+MANIFEST = {
+    "name": "demo",
+    "images": "images",
+    "tasks": [
+        {"name": "pope", "metric": "pope", "questions": [f"pope_{how}.jsonl" for how in POPE]},
+        {"name": "refcoco", "metric": "refcoco", "questions": "refcoco.json"},
+        {"name": "vqa", "metric": "vqa", "questions": "vqa.jsonl"},
+        {"name": "mmvp", "metric": "mmvp", "questions": "mmvp.jsonl"},
+        {"name": "captions", "metric": "caption", "questions": REFERENCES},
+    ],
+}
+
+
+def write(b: Benchmark, description: str) -> None:
+    for name, rows in b.rows.items():
+        (b.out / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (b.out / "refcoco.json").write_text(json.dumps(b.refer, separators=(",", ":")) + "\n")
+    (b.out / "benchmark.json").write_text(json.dumps({**MANIFEST, "description": description}, indent=2) + "\n")
+    (b.out / "ATTRIBUTION.md").write_text(attribution())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--trained", type=int, default=2000, help="scenes of the styles that training sees")
+    parser.add_argument("--held-out", type=int, default=0, help="scenes of the style that it never sees")
+    parser.add_argument("--pairs", type=int, default=8, help="one pair of pictures for so many scenes")
+    parser.add_argument("--seed", type=int, default=0, help="another set of scenes")
+    parser.add_argument("--sizes", type=int, nargs=2, default=(160, 640), help="range of the longer side in pixels")
+    args = parser.parse_args()
+    (args.out / "images").mkdir(parents=True, exist_ok=True)
+    b = Benchmark(args.out, tuple(args.sizes), np.random.default_rng((*SEED, args.seed)), Random(args.seed))
+    for split, count in (("trained", args.trained), ("held_out", args.held_out)):
+        for _ in range(count):
+            scene = b.scene(split == "held_out")
+            b.save(world.render(b.rng, scene), scene, split)
+    pictures = list(b.pictures)
+    pope(b, pictures)
+    vqa(b, pictures)
+    refcoco(b, pictures)
+    captions(b, pictures)
+    mmvp(b, args.trained // args.pairs, False)
+    mmvp(b, args.held_out // args.pairs, True)
+    write(b, f"{args.trained} scenes of trained drawing styles and {args.held_out} of one that training never sees.")
+    for name, rows in b.rows.items():
+        print(f"{name:24} {len(rows):6}  {dict(Counter(str(row['category']) for row in rows))}")
+    print(f"{'refcoco.json':24} {len(b.refer['refs']):6}  {dict(Counter(str(r['category']) for r in b.refer['refs']))}")
+
+
+if __name__ == "__main__":
+    main()
