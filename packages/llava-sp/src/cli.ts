@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** The command line: `llava-sp ask IMAGE QUESTION` and the commands beside it; see cli/usage.ts. */
-import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { ask } from './cli/ask.ts';
 import { runCache } from './cli/cache.ts';
@@ -9,6 +8,7 @@ import { runDoctor } from './cli/doctor.ts';
 import { info } from './cli/info.ts';
 import { runInspect } from './cli/inspect.ts';
 import { EXIT, help, report, UsageError } from './cli/usage.ts';
+import { version } from './cli/version.ts';
 
 const options = {
   model: { type: 'string', short: 'm' },
@@ -38,6 +38,17 @@ const options = {
   'allow-http-images': { type: 'boolean' },
   'allow-private-images': { type: 'boolean' },
   cors: { type: 'string' },
+  images: { type: 'string' },
+  annotations: { type: 'string' },
+  metric: { type: 'string' },
+  split: { type: 'string' },
+  box: { type: 'string' },
+  prompt: { type: 'string' },
+  suffix: { type: 'string' },
+  limit: { type: 'string' },
+  answers: { type: 'string' },
+  frame: { type: 'string' },
+  compare: { type: 'boolean' },
   json: { type: 'boolean' },
   stats: { type: 'boolean' },
   quiet: { type: 'boolean', short: 'q' },
@@ -53,11 +64,6 @@ function parse(args: string[]) {
   } catch (cause) {
     throw new UsageError(cause instanceof Error ? cause.message : String(cause));
   }
-}
-
-async function version(): Promise<string> {
-  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 async function main(): Promise<number> {
@@ -85,8 +91,11 @@ async function main(): Promise<number> {
       return runInspect(rest, values);
     case 'doctor':
       return runDoctor(rest, values);
-    case 'serve':
+    case 'eval':
       // Other commands need none of it.
+      return (await import('./cli/eval.ts')).runEval(rest, values);
+    case 'serve':
+      // Nor of this.
       return (await import('./cli/serve.ts')).runServe(rest, values);
     case undefined:
       throw new UsageError('a command is missing');

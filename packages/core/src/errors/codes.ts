@@ -45,6 +45,7 @@ export type ErrorCode =
   | 'CHECKPOINT_UNKNOWN'
   | 'ADAPTER_INVALID'
   | 'OUTPUT_FAILED'
+  | 'BENCHMARK_INVALID'
   // device
   | 'LOGITS_NOT_FINITE'
   | 'OUT_OF_MEMORY'

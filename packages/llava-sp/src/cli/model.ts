@@ -36,3 +36,10 @@ export function interruptSignal(): AbortSignal {
   process.once('SIGINT', () => controller.abort());
   return controller.signal;
 }
+
+/** What requests and reports call a model: the last part of where it came from. */
+export function nameOf(source: string | undefined): string {
+  if (source === undefined) return 'llava-sp-demo';
+  if (source.startsWith('hub:')) return source.slice(4);
+  return source.split(/[/\\]+/).findLast((part) => part !== '' && part !== '.') ?? 'llava-sp';
+}

@@ -1,7 +1,7 @@
 import { isLoopback } from '../serve/access.ts';
 import { Service } from '../serve/server.ts';
 import type { Flags } from '../cli.ts';
-import { loadFor } from './model.ts';
+import { loadFor, nameOf } from './model.ts';
 import { EXIT, numberOption, UsageError } from './usage.ts';
 
 /** One that no well-known service has. */
@@ -59,13 +59,6 @@ export async function runServe(args: readonly string[], flags: Flags): Promise<n
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
-
-/** What requests call the model: the last part of where it came from. */
-function nameOf(source: string | undefined): string {
-  if (source === undefined) return 'llava-sp-demo';
-  if (source.startsWith('hub:')) return source.slice(4);
-  return source.split(/[/\\]+/).findLast((part) => part !== '' && part !== '.') ?? 'llava-sp';
-}
 
 function between(
   name: string,

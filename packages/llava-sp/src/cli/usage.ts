@@ -22,6 +22,7 @@ export const help = `llava-sp: look at a picture and talk about it, on this devi
 
   llava-sp ask IMAGE QUESTION    the answer on stdout, as it comes
   llava-sp serve                 an OpenAI-compatible server on this machine
+  llava-sp eval [FILE...]        a model's figures on a benchmark (default: the demo benchmark)
   llava-sp info                  what would run here, and why
   llava-sp doctor                tests every kernel on this machine; a table
   llava-sp cache                 the models that were downloaded; cache delete NAME (or all) makes room
@@ -54,6 +55,21 @@ convert and inspect
       --group N         weights that share a scale: 32, 64 or 128 (default: 64)
       --tries N         ranges tried for each group, 0 (plain min/max) to 6 (default: 2)
       --context N       inspect: tokens that the KV cache is to hold (default: the model's own)
+
+eval (FILE: question.jsonl, POPE, VQA, RefCOCO, MMVP, captions, or a folder with benchmark.json)
+  -o, --out DIR         keeps answers and reports; an interrupted run goes on in it
+      --images DIR      where the pictures are (default: beside the file)
+      --limit N         at most N questions of each task, drawn by --seed (default: all, 0)
+      --split NAME      only the questions of this split
+      --metric NAME     pope, vqa, refcoco, mmvp, caption or none (default: what the file holds)
+      --annotations FILE
+                        VQA's annotations, where the questions are apart
+      --suffix TEXT     added to every question, behind a newline
+      --prompt TEXT     asks for boxes freely, with {phrase} in it (default: as ground does)
+      --box F           of rows with bbox: xyxy or xywh (default: xyxy)
+      --answers FILE    scores these answers; no model is loaded
+      --frame F         of boxes in them: padded (LLaVA) or picture (InternVL)
+      --compare         FILEs are report.json: a table with a row for each
 
 serve
       --port N          (default: 11435; 0: one that is free)
