@@ -194,7 +194,7 @@ function failuresTable(failures: readonly Failure[]): string {
 }
 
 function cell(text: string): string {
-  const line = text.replace(/\s+/g, ' ').replaceAll('|', '\\|');
+  const line = text.replace(/\s+/g, ' ').trim().replaceAll('|', '\\|');
   return line.length > 120 ? `${line.slice(0, 119)}…` : line;
 }
 

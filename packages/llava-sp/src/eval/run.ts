@@ -172,7 +172,7 @@ async function ask(model: Model, scene: Scene, task: Task, item: Item, options: 
     if (task.metric === 'refcoco' && task.prompt === null) {
       // All that the model says, likely or not: what is not there it has to say itself.
       const found = await scene.ground(item.text, { threshold: 0, maxTokens, signal });
-      const boxes = found.boxes.map(({ x1, y1, x2, y2 }): Box => [x1, y1, x2, y2]);
+      const boxes = found.boxes.map(({ x1, y1, x2, y2 }) => pixels([x1, y1, x2, y2]));
       const inputs = boxes.map((box) => sourceToInput(box, scene.geometry));
       const text = inputs
         .map((box) => (format === 'unit' ? formatBox(box, 3) : formatThousandths(box)))
@@ -200,7 +200,13 @@ function promptOf({ prompt, suffix }: Task, { text }: Item): string {
 /** The boxes in a free answer, in pixels of the source. */
 function boxesIn(text: string, format: 'unit' | 'thousandths', geometry: Geometry): Box[] {
   const boxes = format === 'unit' ? parseBoxes(text) : parseThousandths(text);
-  return boxes.map((box) => inputToSource(box, geometry));
+  return boxes.map((box) => pixels(inputToSource(box, geometry)));
+}
+
+/** To a thousandth of a pixel: what the file says is what is scored. */
+function pixels([x1, y1, x2, y2]: Box): Box {
+  const short = (v: number): number => Math.round(v * 1000) / 1000;
+  return [short(x1), short(y1), short(x2), short(y2)];
 }
 
 function rounded(ms: number): number {
