@@ -11,14 +11,14 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from . import world
 from .kinds import COLOUR_NAMES, KINDS, WORDS
+from .model import ModelConfig
 from .world import SIZE_NAMES, Scene, Thing
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-GRID = 12
 SAMPLES = 4  # a side: points of a patch at which its owner is asked for
 NO_COLOUR = len(COLOUR_NAMES)
-NO_WORD = -100  # cross_entropy's ignore_index
+UNASKED = -100  # cross_entropy's ignore_index
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def normalise(pixels: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2).contiguous()
 
 
-def patch_owner(scene: Scene, grid: int = GRID) -> np.ndarray:
+def patch_owner(scene: Scene, grid: int) -> np.ndarray:
     """Which object each patch shows, [grid * grid] with -1 for background: the one that is seen at most of its points, from
     an eighth of them on, or the object's best patch."""
     assert scene.owner is not None
@@ -50,11 +50,11 @@ def _ranks(things: list[Thing], axis: int) -> list[int]:
 
 
 def drawn_word(thing: Thing) -> int:
-    return WORDS.index(thing.text.lower()) if thing.text is not None else NO_WORD
+    return WORDS.index(thing.text.lower()) if thing.text is not None else UNASKED
 
 
-def scene_labels(scene: Scene, grid: int = GRID) -> dict[str, np.ndarray]:
-    """Labels per patch: `attributes` [P, 8] (kind, colour, size, ranks from the left and the top, how many of its kind and
+def scene_labels(scene: Scene, grid: int, sheet: bool = False) -> dict[str, np.ndarray]:
+    """Labels per patch; of a sheet nobody asks for sizes, places among the others and numbers: `attributes` [P, 8] (kind, colour, size, ranks from the left and the top, how many of its kind and
     of its colour, word), `boxes` [P, 4], `extreme` [P, 6], `centre` [P], `weight` [P], `owner` [P]."""
     things = scene.things
     owner = patch_owner(scene, grid)
@@ -75,6 +75,8 @@ def scene_labels(scene: Scene, grid: int = GRID) -> dict[str, np.ndarray]:
         ],
         np.int64,
     )
+    if sheet:
+        per_thing[:, 2:7] = UNASKED
     boxes = np.array([t.box for t in things], np.float32)
     areas = np.array([t.area for t in things])
     cx, cy = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
@@ -82,6 +84,8 @@ def scene_labels(scene: Scene, grid: int = GRID) -> dict[str, np.ndarray]:
     ends = (cx.argmin(), cx.argmax(), cy.argmin(), cy.argmax(), areas.argmax(), areas.argmin())
     for column, index in enumerate(ends):
         extreme[index, column] = 1
+    if sheet:
+        extreme[:] = UNASKED
     centre = np.zeros(grid * grid, np.float32)
     rows, columns = (np.minimum(c / 2 * grid, grid - 1).astype(int) for c in (cy, cx))
     centre[rows * grid + columns] = 1
@@ -100,12 +104,29 @@ def scene_labels(scene: Scene, grid: int = GRID) -> dict[str, np.ndarray]:
 class SceneBatches(IterableDataset):
     """Endless batches of scenes; `seed` and the worker's number choose the stream."""
 
-    def __init__(self, seed: int, batch: int, crowded: bool = False, held_out: bool = False) -> None:
-        self.seed, self.batch, self.crowded, self.held_out = seed, batch, crowded, held_out
+    def __init__(
+        self,
+        seed: int,
+        batch: int,
+        config: ModelConfig,
+        crowded: bool = False,
+        held_out: bool = False,
+        sheets: float = 0.0,
+    ) -> None:
+        """`sheets` is the share of pictures that are sheets of many objects."""
+        self.seed, self.batch, self.crowded, self.held_out, self.sheets = seed, batch, crowded, held_out, sheets
+        self.side, self.grid = config.image_size, config.grid
+
+    def draw(self, rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
+        """A scene and its pixels [side, side, 3]."""
+        return world.sample_training_pixels(rng, self.crowded and rng.random() < 0.7, self.held_out, self.side)
 
     def one(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        scene, pixels = world.sample_training_pixels(rng, self.crowded and rng.random() < 0.7, self.held_out)
-        return {"pixels": pixels, **scene_labels(scene)}
+        if rng.random() < self.sheets:
+            sheet, pixels = world.sample_training_pixels(rng, held_out=self.held_out, side=self.side, sheet=True)
+            return {"pixels": pixels, **scene_labels(sheet, self.grid, sheet=True)}
+        scene, pixels = self.draw(rng)
+        return {"pixels": pixels, **scene_labels(scene, self.grid)}
 
     def collate(self, rows: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
         return {k: torch.from_numpy(np.stack([r[k] for r in rows])) for k in rows[0]}

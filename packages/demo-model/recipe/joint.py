@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .data import loader, normalise
 from .joint_loss import JointLoss
-from .loop import SEED, Log, Mean, device, optimisers, quantise, save, schedule, seed
+from .loop import SEED, Log, Mean, device, half_precision, optimisers, quantise, save, schedule, seed
 from .model import ModelConfig, VisionModel
 from .parallel import Team
 from .reader import Reader
@@ -41,7 +41,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--decoder-rate", type=float, default=3e-3, help="of the decoder's blocks")
     group.add_argument("--quantise-from", type=float, default=0.92, help="share of the stage after which weights are fake-quantised")
     group.add_argument("--validate-minutes", type=float, default=6, help="between validations; 0: none")
-    group.add_argument("--validate-scenes", type=int, default=96, help="of each style")
 
 
 def load_tower(config: ModelConfig, state: dict[str, Tensor]) -> VisionModel:
@@ -109,9 +108,11 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
             learner.load(state["variants"][variant])
         step, used = state["step"], state["minutes"]
     size = args.joint_batch // team.size
-    batches = QuestionBatches(seed(STREAM + step, team), size, text, args.questions, mixture(args.dialogue_share))
+    batches = QuestionBatches(
+        seed(STREAM + step, team), size, config, text, args.questions, mixture(args.dialogue_share)
+    )
     log, mean = Log(args.run / "log.csv"), Mean()
-    validation = Validation(text, tower, lesson, args.validate_scenes, team) if args.validate_minutes else None
+    validation = Validation(config, text, tower, lesson, args.validate_scenes, team) if args.validate_minutes else None
     team.begin(used)
     saved = validated = used
     for batch in loader(batches, args.workers):
@@ -134,11 +135,12 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
         for module in (tower, *(m for learner in learners.values() for m in (learner.reader, learner.average))):
             quantise(module, quantised)
         batch = {k: v.to(device()) for k, v in batch.items()}
-        with torch.no_grad():
+        with torch.no_grad(), half_precision():
             patches = tower(normalise(batch["pixels"]))
         step += 1
         for variant, learner in learners.items():
-            loss, figures = lesson(learner.reader, patches, batch)
+            with half_precision():
+                loss, figures = lesson(learner.reader, patches, batch)
             learner.step(loss, progress, step)
             mean.add({f"{variant}/{k}": v for k, v in figures.items()})
         if step % 50 == 0 and team.leads:

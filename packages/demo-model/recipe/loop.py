@@ -20,6 +20,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def half_precision() -> torch.autocast:
+    """bfloat16 on a GPU, for what may have it."""
+    return torch.autocast(device().type, torch.bfloat16, enabled=torch.cuda.is_available())
+
+
 class Log:
     """A CSV of long form: stage, step, images, minutes, name, value."""
 

@@ -1,11 +1,12 @@
-"""LLaVA-SP-Cropping in PyTorch. Module names spell the on-device tensor names, so exporting is a filter of the state dict.
+"""The model's sizes, its vision tower and projector in PyTorch; spatial.py and decoder.py hold the rest.
 
-Shapes: B images, P = grid * grid patches, C vision width, S spatial width, N spatial tokens, H decoder width, T positions.
+Module names spell the on-device tensor names, so exporting is a filter of the state dicts. Shapes: B images, P = grid * grid
+patches, C vision width, H decoder width.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,22 +17,22 @@ from .quantise import fake_quantise
 
 @dataclass(frozen=True)
 class ModelConfig:
-    image_size: int = 144
-    patch_size: int = 12
-    vision_width: int = 128
+    image_size: int = 192
+    patch_size: int = 16
+    vision_width: int = 192
     vision_layers: int = 6
-    vision_heads: int = 4
-    vision_mlp: int = 512
+    vision_heads: int = 6
+    vision_mlp: int = 768
     spatial_width: int = 64
     spatial_tokens: int = 6
     detail_kernel: int = 4
     detail_stride: int = 2
     width: int = 192
-    layers: int = 4
+    layers: int = 5
     heads: int = 6
     kv_heads: int = 2
-    mlp: int = 384
-    vocab_size: int = 512
+    mlp: int = 448
+    vocab_size: int = 2048
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
     max_positions: int = 1024
@@ -44,12 +45,16 @@ class ModelConfig:
     def patches(self) -> int:
         return self.grid**2
 
-    @property
-    def visual_tokens(self) -> int:
-        return self.spatial_tokens + self.patches
 
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+
+# For two CPU cores, and for one graphics card.
+SIZES = {
+    "cpu": ModelConfig(),
+    "gpu": ModelConfig(
+        image_size=336, patch_size=14, vision_width=384, vision_layers=12, vision_heads=6, vision_mlp=1536,
+        spatial_width=128, detail_kernel=16, width=512, layers=8, heads=16, kv_heads=4, mlp=1376,
+    ),
+}  # fmt: skip
 
 
 class QuantLinear(nn.Linear):
@@ -154,59 +159,7 @@ class VisionModel(nn.Module):
         return x[:, 1:]
 
 
-# --- spatial features -------------------------------------------------------------------------------------------
-
-
-class Detail(nn.Module):
-    """DFI: the spatial features attend to the positions of one strided convolution (specification, section 4)."""
-
-    def __init__(self, c: ModelConfig) -> None:
-        super().__init__()
-        s = c.spatial_width
-        self.kernel, self.stride = c.detail_kernel, c.detail_stride
-        self.conv = QuantLinear(c.detail_kernel**2 * c.vision_width, s, bias=False)
-        for name in ("query", "key", "value"):
-            setattr(self, f"{name}_norm", nn.LayerNorm(s, eps=1e-5))
-            setattr(self, f"{name}_proj", QuantLinear(s, s))
-
-    def forward(self, grid: Tensor, f: Tensor) -> Tensor:
-        n = (grid.shape[1] - self.kernel) // self.stride + 1
-        span = self.stride * (n - 1) + 1
-        slices = [
-            grid[:, y : y + span : self.stride, x : x + span : self.stride]
-            for y in range(self.kernel)
-            for x in range(self.kernel)
-        ]
-        d = self.conv(torch.cat(slices, -1).flatten(1, 2))
-        q = self.query_proj(self.query_norm(f))
-        k = self.key_proj(self.key_norm(d))
-        v = self.value_proj(self.value_norm(d))
-        return torch.softmax(q @ k.transpose(1, 2) * q.shape[-1] ** -0.5, -1) @ v
-
-
-class SpatialFeatures(nn.Module):
-    """SFE by cropping: centred windows of growing side, each covered by its own convolution (section 3)."""
-
-    def __init__(self, c: ModelConfig) -> None:
-        super().__init__()
-        self.grid = c.grid
-        self.kernels = [c.grid * i // c.spatial_tokens for i in range(1, c.spatial_tokens + 1)]
-        for k in self.kernels:
-            conv = QuantLinear(k * k * c.vision_width, c.spatial_width, bias=False)
-            setattr(self, f"conv_{k}", conv)  # weight in the on-device order [S, k, k, C]
-        self.detail = Detail(c)
-        self.projector = QuantLinear(2 * c.spatial_width, c.width)
-
-    def features(self, patches: Tensor) -> Tensor:
-        """[B, P, C] to [B, N, 2S]: central region first."""
-        b, _, c = patches.shape
-        grid = patches.view(b, self.grid, self.grid, c)
-        out = []
-        for k in self.kernels:
-            a = (self.grid - k) // 2
-            out.append(getattr(self, f"conv_{k}")(grid[:, a : a + k, a : a + k].reshape(b, k * k * c)))
-        f = torch.stack(out, 1)
-        return torch.cat([f, self.detail(grid, f)], -1)
+# --- projector ---------------------------------------------------------------------------------------------------
 
 
 class Projector(nn.Module):
@@ -217,154 +170,3 @@ class Projector(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear_2(F.gelu(self.linear_1(x)))
-
-
-# --- decoder ----------------------------------------------------------------------------------------------------
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding with half-split pairs; x [B, heads, T, d], cos and sin [B, 1, T, d]."""
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
-
-
-class DecoderAttention(nn.Module):
-    def __init__(self, c: ModelConfig) -> None:
-        super().__init__()
-        self.heads, self.kv_heads, self.dim = c.heads, c.kv_heads, c.width // c.heads
-        self.q_proj = QuantLinear(c.width, c.heads * self.dim, bias=False)
-        self.k_proj = QuantLinear(c.width, c.kv_heads * self.dim, bias=False)
-        self.v_proj = QuantLinear(c.width, c.kv_heads * self.dim, bias=False)
-        self.o_proj = QuantLinear(c.heads * self.dim, c.width, bias=False)
-
-    def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, cache: list | None, start: int, split: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Output for the positions from `start` on; those before `split` are causal, the others see what `mask` says."""
-        b, t, _ = x.shape
-        q = self.q_proj(x[:, start:]).view(b, t - start, self.heads, self.dim).transpose(1, 2)
-        q = rotate(q, cos[:, :, start:], sin[:, :, start:])
-        k = rotate(self.k_proj(x).view(b, t, self.kv_heads, self.dim).transpose(1, 2), cos, sin)
-        v = self.v_proj(x).view(b, t, self.kv_heads, self.dim).transpose(1, 2)
-        if cache is not None:
-            if cache:
-                k, v = torch.cat([cache[0], k], 2), torch.cat([cache[1], v], 2)
-            cache[:] = [k, v]
-        repeat = self.heads // self.kv_heads
-        wide_k, wide_v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
-        parts = []
-        if start < split:
-            head = (q[:, :, : split - start], wide_k[:, :, :split], wide_v[:, :, :split])
-            parts.append(F.scaled_dot_product_attention(*head, is_causal=True))
-        tail = q[:, :, max(0, split - start) :]
-        parts.append(F.scaled_dot_product_attention(tail, wide_k, wide_v, attn_mask=mask))
-        y = torch.cat(parts, 2) if len(parts) > 1 else parts[0]
-        return self.o_proj(y.transpose(1, 2).reshape(b, t - start, -1)), q, wide_k
-
-
-class DecoderMlp(nn.Module):
-    def __init__(self, c: ModelConfig) -> None:
-        super().__init__()
-        self.gate_proj = QuantLinear(c.width, c.mlp, bias=False)
-        self.up_proj = QuantLinear(c.width, c.mlp, bias=False)
-        self.down_proj = QuantLinear(c.mlp, c.width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
-
-
-class DecoderLayer(nn.Module):
-    def __init__(self, c: ModelConfig) -> None:
-        super().__init__()
-        self.input_layernorm = nn.RMSNorm(c.width, eps=c.norm_eps)
-        self.self_attn = DecoderAttention(c)
-        self.post_attention_layernorm = nn.RMSNorm(c.width, eps=c.norm_eps)
-        self.mlp = DecoderMlp(c)
-
-
-class Decoder(nn.Module):
-    def __init__(self, c: ModelConfig) -> None:
-        super().__init__()
-        self.embed_tokens = QuantEmbedding(c.vocab_size, c.width)
-        nn.init.normal_(self.embed_tokens.weight, std=0.05)
-        self.layers = nn.ModuleList(DecoderLayer(c) for _ in range(c.layers))
-        self.norm = nn.RMSNorm(c.width, eps=c.norm_eps)
-
-
-class LanguageModel(nn.Module):
-    def __init__(self, c: ModelConfig) -> None:
-        super().__init__()
-        self.model = Decoder(c)
-        dim = c.width // c.heads
-        angles = torch.arange(c.max_positions)[:, None] * c.rope_theta ** (-torch.arange(0, dim, 2) / dim)
-        angles = torch.cat([angles, angles], -1)
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
-
-    def forward(
-        self,
-        x: Tensor,
-        positions: Tensor,
-        mask: Tensor,
-        caches: list[list] | None = None,
-        split: int = 0,
-        watch: int | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor] | None]:
-        """Embeddings [B, T, H] and positions [B, T] to final states [B, T - split, H]; (q, k, input) of layer `watch` beside.
-
-        The first `split` positions, the picture's, are causal among themselves and nobody asks for their final state, so
-        the last layer computes only their keys and values. `mask` [B, 1, T - split, keys] is for the others.
-        """
-        cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
-        watched = None
-        for i, layer in enumerate(self.model.layers):
-            start = split if i == len(self.model.layers) - 1 else 0
-            cache = caches[i] if caches else None
-            y, q, k = layer.self_attn(layer.input_layernorm(x), cos, sin, mask, cache, start, split)
-            if i == watch:
-                watched = (q, k, x)
-            x = x[:, start:] + y
-            x = x + layer.mlp(layer.post_attention_layernorm(x))
-        return self.model.norm(x), watched
-
-    def logits(self, states: Tensor) -> Tensor:
-        return F.linear(states, self.model.embed_tokens.table())
-
-
-# --- the whole --------------------------------------------------------------------------------------------------
-
-PATCH_HEADS = {
-    "object": 1, "centre": 1, "colour": 8, "shape": 8, "size": 3, "box": 4, "extreme": 6,
-    "rank_x": 5, "rank_y": 5, "same_shape": 5, "same_colour": 5,
-}  # fmt: skip
-COUNT_HEADS = 1 + 8 + 8  # all objects, each colour, each shape: 0 to 5
-
-
-class Auxiliary(nn.Module):
-    """Dense heads that teach the vision side; dropped at export."""
-
-    def __init__(self, c: ModelConfig) -> None:
-        super().__init__()
-        self.patch = nn.Linear(c.vision_width, sum(PATCH_HEADS.values()))
-        self.count = nn.Linear(c.spatial_tokens * 2 * c.spatial_width, COUNT_HEADS * 6)
-
-
-class LlavaSp(nn.Module):
-    def __init__(self, c: ModelConfig) -> None:
-        super().__init__()
-        self.config = c
-        self.vision_tower = nn.Module()
-        self.vision_tower.vision_model = VisionModel(c)
-        self.spatial_features = SpatialFeatures(c)
-        self.multi_modal_projector = Projector(c)
-        self.language_model = LanguageModel(c)
-        self.auxiliary = Auxiliary(c)
-
-    def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [B, 3, h, w] to patch features [B, P, C] and activated spatial features [B, N, 2S]."""
-        patches = self.vision_tower.vision_model(pixels)
-        return patches, F.gelu(self.spatial_features.features(patches))
-
-    def visual_tokens(self, patches: Tensor, spatial: Tensor) -> Tensor:
-        """[B, N + P, H], the spatial tokens first."""
-        return torch.cat([self.spatial_features.projector(spatial), self.multi_modal_projector(patches)], 1)

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import tasks, world
-from .data import GRID, SceneBatches, patch_owner
+from . import tasks
+from .data import SceneBatches, patch_owner
+from .model import ModelConfig
 from .tasks import Question
 from .tasks.question import plural
 from .tasks.view import NOUNS
@@ -190,7 +191,7 @@ def arrays(segments: list[Segment], pad: int) -> dict[str, np.ndarray]:
     return out
 
 
-def scene_arrays(scene: Scene) -> dict[str, np.ndarray]:
+def scene_arrays(scene: Scene, grid: int) -> dict[str, np.ndarray]:
     """Where the scene's things are: `owner` [P] of each patch (-1: none), and of each of MAX_OBJECTS things (rows behind
     the last are empty) `boxes` [., 4], `names` [., 3] (kind, colour, size; -1: none), `centre`, the patch of its centre."""
     count = len(scene.things)
@@ -200,9 +201,9 @@ def scene_arrays(scene: Scene) -> dict[str, np.ndarray]:
     for i, t in enumerate(scene.things):
         colour = COLOUR_NAMES.index(t.colour) if t.colour else NO_NAME
         boxes[i], names[i] = t.box, (KINDS.index(t.kind), colour, SIZE_NAMES.index(t.size))
-    middle = np.clip((boxes[:count, :2] + boxes[:count, 2:]) / 2 * GRID, 0, GRID - 1).astype(int)
-    centre[:count] = middle[:, 1] * GRID + middle[:, 0]
-    return {"owner": patch_owner(scene).astype(np.int64), "boxes": boxes, "names": names, "centre": centre}
+    middle = np.clip((boxes[:count, :2] + boxes[:count, 2:]) / 2 * grid, 0, grid - 1).astype(int)
+    centre[:count] = middle[:, 1] * grid + middle[:, 0]
+    return {"owner": patch_owner(scene, grid).astype(np.int64), "boxes": boxes, "names": names, "centre": centre}
 
 
 Ask = Callable[[Random, Scene, int], list[list[Question]]]
@@ -223,14 +224,16 @@ def mixture(dialogue_share: float) -> Ask:
 class QuestionBatches(SceneBatches):
     """Batches of scenes with their questions in rows; `scene` [N] is the picture of each row."""
 
-    def __init__(self, seed: int, batch: int, text: Text, questions: int, ask: Ask, held_out: bool = False) -> None:
-        super().__init__(seed, batch, held_out=held_out)
+    def __init__(
+        self, seed: int, batch: int, config: ModelConfig, text: Text, questions: int, ask: Ask, held_out: bool = False
+    ) -> None:
+        super().__init__(seed, batch, config, held_out=held_out)
         self.text, self.questions, self.ask = text, questions, ask
         self.segments = Segments(text)
 
     def one(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        scene, pixels = world.sample_training_pixels(rng, held_out=self.held_out)
-        return {"pixels": pixels, **scene_arrays(scene), **self.rows(rng, scene)}
+        scene, pixels = self.draw(rng)
+        return {"pixels": pixels, **scene_arrays(scene, self.grid), **self.rows(rng, scene)}
 
     def rows(self, rng: np.random.Generator, scene: Scene) -> dict[str, np.ndarray]:
         number = 0

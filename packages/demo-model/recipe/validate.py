@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .data import normalise
 from .joint_loss import JointLoss
-from .model import VisionModel
+from .model import ModelConfig, VisionModel
 from .parallel import Team
 from .reader import Reader
 from .segments import TASK_NUMBERS, QuestionBatches, join, mixture
@@ -29,12 +29,14 @@ STYLES = ("trained", "held_out")
 class Validation:
     """Each process of the team takes its share of the scenes."""
 
-    def __init__(self, text: Text, tower: VisionModel, lesson: JointLoss, scenes: int, team: Team) -> None:
+    def __init__(
+        self, config: ModelConfig, text: Text, tower: VisionModel, lesson: JointLoss, scenes: int, team: Team
+    ) -> None:
         self.tower, self.lesson, self.team = tower, lesson, team
         self.batches: dict[str, list[dict[str, Tensor]]] = {}
         own = scenes // team.size
         for number, style in enumerate(STYLES):
-            made = QuestionBatches(0, BATCH, text, QUESTIONS, mixture(0.0), held_out=style == "held_out")
+            made = QuestionBatches(0, BATCH, config, text, QUESTIONS, mixture(0.0), held_out=style == "held_out")
             rng = np.random.default_rng((*VALIDATION_SEED, number, team.rank))
             scenes_made = [made.one(rng) for _ in range(own)]
             self.batches[style] = [join(scenes_made[at : at + BATCH]) for at in range(0, own, BATCH)]

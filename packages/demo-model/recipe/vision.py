@@ -1,4 +1,4 @@
-"""Stage 1: the vision tower, taught by dense heads: `python -m recipe.vision --run DIR --minutes N`.
+"""Stage 1: the vision tower, taught by dense heads.
 
 What CLIP is to LLaVA, this tower is to the demo models: trained once, then frozen and shared by all of them. Each patch
 learns what covers it (kind, colour, size, box, word) and its place among the others. The heads are dropped afterwards.
@@ -7,18 +7,16 @@ learns what covers it (kind, colour, size, box, word) and its place among the ot
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import NO_WORD, SceneBatches, loader, normalise
+from .data import UNASKED, SceneBatches, loader, normalise
 from .kinds import COLOUR_NAMES, KINDS, WORDS
 from .model import ModelConfig, VisionModel
+from .loop import Log, Mean, device, half_precision, optimisers, save, schedule, seed
 from .parallel import Team
-from .loop import SEED, Log, Mean, device, optimisers, save, schedule, seed
 from .world import MAX_OBJECTS, SIZE_NAMES
 
 # Columns of the labels' `attributes`: the head's width and its weight.
@@ -43,6 +41,7 @@ class Tower(nn.Module):
         super().__init__()
         self.vision_tower = nn.Module()
         self.vision_tower.vision_model = VisionModel(c)
+        begin(self.vision_tower.vision_model, c)
         self.widths = {name: width for name, (width, _) in ATTRIBUTES.items()} | OTHERS
         self.norm = nn.LayerNorm(c.vision_width)
         self.heads = nn.Linear(c.vision_width, sum(self.widths.values()))
@@ -53,9 +52,30 @@ class Tower(nn.Module):
         return dict(zip(self.widths, out.split(list(self.widths.values()), -1)))
 
 
+@torch.no_grad()
+def begin(model: VisionModel, c: ModelConfig) -> None:
+    """Start as trained towers look: positions as sines and cosines, queries that find their like, values that leave
+    (Trockman and Kolter 2023, "Mimetic initialization of self-attention layers"). A small tower on little data gains much."""
+    at = torch.arange(c.grid) * c.grid ** (-torch.arange(c.vision_width // 4)[:, None] * 4 / c.vision_width)  # [C/4, grid]
+    wave = torch.cat([at.sin(), at.cos()]).T  # [grid, C / 2]
+    rows, columns = wave.repeat_interleave(c.grid, 0), wave.repeat(c.grid, 1)
+    model.embeddings.position_embedding.weight[1:] = torch.cat([rows, columns], 1)
+    width, dim = c.vision_width, c.vision_width // c.vision_heads
+    for layer in model.encoder.layers:
+        attention = layer.self_attn
+        for h in range(c.vision_heads):
+            mine = slice(h * dim, (h + 1) * dim)
+            u, s, v = torch.linalg.svd(0.7 * torch.randn(width, width) / width**0.5 + 0.7 * torch.eye(width))
+            attention.q_proj.weight[mine] = (u[:, :dim] * s[:dim].sqrt()).T
+            attention.k_proj.weight[mine] = v[:dim] * s[:dim].sqrt()[:, None]
+        u, s, v = torch.linalg.svd(0.4 * torch.randn(width, width) / width**0.5 - 0.4 * torch.eye(width))
+        attention.v_proj.weight.copy_(v * s.sqrt()[:, None])
+        attention.out_proj.weight.copy_(u * s.sqrt())
+
+
 def patch_loss(heads: dict[str, Tensor], batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """The loss over all patches, and figures for the log: shares of patches, weighted as in the loss."""
-    heads = {name: logits.flatten(0, 1) for name, logits in heads.items()}
+    heads = {name: logits.flatten(0, 1).float() for name, logits in heads.items()}
     owner = batch["owner"].flatten()
     inside = (owner >= 0).nonzero()[:, 0]
     weight = batch["weight"].flatten()[inside]
@@ -66,32 +86,31 @@ def patch_loss(heads: dict[str, Tensor], batch: dict[str, Tensor]) -> tuple[Tens
     labels = batch["attributes"].flatten(0, 1)[inside]
     figures: dict[str, float] = {}
     for i, (name, (_, importance)) in enumerate(ATTRIBUTES.items()):
-        logits, label = heads[name][inside], labels[:, i]
-        if name == "word":
-            written = (label != NO_WORD).nonzero()[:, 0]
-            if len(written) == 0:
-                continue
-            loss = loss + importance * F.cross_entropy(logits[written], label[written])
-            figures[name] = (logits[written].argmax(-1) == label[written]).float().mean().item()
+        asked = (labels[:, i] != UNASKED).nonzero()[:, 0]
+        if len(asked) == 0:
             continue
-        loss = loss + importance * (weight * F.cross_entropy(logits, label, reduction="none")).sum()
-        figures[name] = (weight * (logits.argmax(-1) == label)).sum().item()
+        logits, label, share = heads[name][inside][asked], labels[asked, i], weight[asked] / weight[asked].sum()
+        loss = loss + importance * (share * F.cross_entropy(logits, label, reduction="none")).sum()
+        figures[name] = (share * (logits.argmax(-1) == label)).sum().item()
     box_error = (weight[:, None] * (heads["box"][inside] - batch["boxes"].flatten(0, 1)[inside]).abs()).sum() / 4
     loss = loss + 8 * box_error
-    extreme = F.binary_cross_entropy_with_logits(heads["extreme"][inside], batch["extreme"].flatten(0, 1)[inside])
-    loss = loss + 0.5 * extreme
+    extreme = batch["extreme"].flatten(0, 1)[inside]
+    asked = (extreme[:, 0] != UNASKED).nonzero()[:, 0]
+    if len(asked):
+        loss = loss + 0.5 * F.binary_cross_entropy_with_logits(heads["extreme"][inside][asked], extreme[asked])
     figures["object"] = ((heads["object"][:, 0] > 0) == (seen > 0)).float().mean().item()
     figures["box_error"] = box_error.item()
     return loss, figures
 
 
 @torch.inference_mode()
-def validate(tower: Tower, held_out: bool, scenes: int) -> dict[str, float]:
+def validate(tower: Tower, config: ModelConfig, held_out: bool, scenes: int) -> dict[str, float]:
     """Shares of unseen *objects* whose kind, colour, size or word is right by the sum of their patches' logits, and the
     share whose mean box has IoU >= 0.5."""
-    batches = iter(SceneBatches(VALIDATION_SEED + held_out, 16, held_out=held_out))
+    size = min(scenes, 16)
+    batches = iter(SceneBatches(VALIDATION_SEED + held_out, size, config, held_out=held_out))
     right: dict[str, list[float]] = {name: [] for name in ("kind", "colour", "size", "word", "box")}
-    for _ in range(scenes // 16):
+    for _ in range(scenes // size):
         batch = {k: v.to(device()) for k, v in next(batches).items()}
         heads = tower(normalise(batch["pixels"]))
         for b, owner in enumerate(batch["owner"]):
@@ -99,7 +118,7 @@ def validate(tower: Tower, held_out: bool, scenes: int) -> dict[str, float]:
                 mine = owner == i
                 label = dict(zip(ATTRIBUTES, batch["attributes"][b][mine][0].tolist()))
                 for name in ("kind", "colour", "size", "word"):
-                    if label[name] != NO_WORD:
+                    if label[name] != UNASKED:
                         scores = heads[name][b][mine].log_softmax(-1).sum(0)
                         right[name].append(float(int(scores.argmax()) == label[name]))
                 right["box"].append(float(iou(heads["box"][b][mine].mean(0), batch["boxes"][b][mine][0]) >= 0.5))
@@ -120,8 +139,20 @@ def iou(a: Tensor, b: Tensor) -> float:
     return float(shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared))
 
 
-def train_vision(run: Path, args: argparse.Namespace, team: Team) -> None:
-    tower = Tower(ModelConfig()).to(device())
+def add_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("stage 1")
+    group.add_argument("--vision-minutes", type=float, default=240)
+    group.add_argument("--vision-batch", type=int, default=32, help="scenes a step")
+    group.add_argument("--vision-rate", type=float, default=1.5e-3)
+    group.add_argument("--vision-plateau", type=float, default=0.75, help="share of the stage before the rate goes down")
+    group.add_argument("--sheets", type=float, default=0.75, help="share of pictures that are sheets of many objects")
+    group.add_argument("--vision-check", type=float, default=6, help="minutes between two validations")
+
+
+def train_vision(config: ModelConfig, args: argparse.Namespace, team: Team) -> None:
+    """Until `--vision-minutes` are used; goes on from RUN/vision.pt."""
+    run, minutes, size = args.run, args.vision_minutes, args.vision_batch
+    tower = Tower(config).to(device())
     named = dict(tower.named_parameters())
     opts = optimisers(named, 0.03, team)
     path = run / "vision.pt"
@@ -136,30 +167,35 @@ def train_vision(run: Path, args: argparse.Namespace, team: Team) -> None:
     log, mean = Log(run / "vision.csv"), Mean()
     team.begin(used)
     saved, checked = used, used
-    for batch in loader(SceneBatches(seed(step, team), args.batch // team.size, crowded=True), args.workers):
+    batches = SceneBatches(seed(step, team), size // team.size, config, crowded=True, sheets=args.sheets)
+    for batch in loader(batches, args.workers):
         elapsed = team.minutes
-        progress = elapsed / args.minutes
+        progress = elapsed / minutes
         done = progress >= 1
         if team.leads and (done or elapsed - saved > 2):
             saved = elapsed
             state = {"model": tower.state_dict(), "average": average, "step": step, "minutes": elapsed}
             save(path, {**state, "optimisers": [opt.state_dict() for opt in opts]})
-        if team.leads and (done or elapsed - checked > args.check):
+        if team.leads and (done or elapsed - checked > args.vision_check):
             checked = elapsed
             now = tower.state_dict()
             now = {k: v.clone() for k, v in now.items()}
             tower.load_state_dict(average)
-            figures = validate(tower, False, 96) | validate(tower, True, 96)
+            figures: dict[str, float] = {}
+            for held_out in (False, True):
+                figures |= validate(tower, config, held_out, args.validate_scenes)
             tower.load_state_dict(now)
-            log.write("vision", step, step * args.batch, elapsed, figures)
+            log.write("vision", step, step * size, elapsed, figures)
             print(f"check {elapsed:.1f} min", " ".join(f"{k} {v:.3f}" for k, v in figures.items()), flush=True)
         if done:
             return
         for opt in opts:
             for group in opt.param_groups:
-                group["lr"] = args.rate * schedule(progress, 0.03, args.plateau)
+                group["lr"] = args.vision_rate * schedule(progress, 0.03, args.vision_plateau)
         batch = {k: v.to(device()) for k, v in batch.items()}
-        loss, figures = patch_loss(tower(normalise(batch["pixels"])), batch)
+        with half_precision():
+            heads = tower(normalise(batch["pixels"]))
+        loss, figures = patch_loss(heads, batch)
         for opt in opts:
             opt.zero_grad(set_to_none=True)
         loss.backward()
@@ -172,37 +208,5 @@ def train_vision(run: Path, args: argparse.Namespace, team: Team) -> None:
         mean.add({"loss": loss.item(), **figures})
         if step % 50 == 0 and team.leads:
             means = mean.take()
-            log.write("vision", step, step * args.batch, elapsed, means)
+            log.write("vision", step, step * size, elapsed, means)
             print(f"vision {step} {elapsed:.1f} min", " ".join(f"{k} {v:.3f}" for k, v in means.items()), flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=120)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=1.5e-3)
-    parser.add_argument("--plateau", type=float, default=0.75)
-    parser.add_argument("--check", type=float, default=6, help="minutes between two validations")
-    parser.add_argument("--processes", type=int, default=0, help="0: one a core on a CPU, one on a GPU")
-    args = parser.parse_args()
-    args.run.mkdir(parents=True, exist_ok=True)
-    size = args.processes or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
-    rendezvous = args.run / "rendezvous"
-    rendezvous.unlink(missing_ok=True)
-    if size == 1:
-        work(0, 1, rendezvous, args)
-    else:
-        torch.multiprocessing.spawn(work, (size, rendezvous, args), nprocs=size)
-
-
-def work(rank: int, size: int, rendezvous: Path, args: argparse.Namespace) -> None:
-    """One process of the team; all start from the same seed and stay equal."""
-    torch.manual_seed(SEED)
-    torch.set_num_threads(1 if size > 1 else os.cpu_count() or 1)
-    args.workers = 0 if size > 1 else 4
-    train_vision(args.run, args, Team(rank, size, rendezvous))
-
-
-if __name__ == "__main__":
-    main()
