@@ -12,7 +12,7 @@ export function invalid(where: string, problem: string, cause?: unknown): LoadEr
   return new LoadError({
     code: 'BENCHMARK_INVALID',
     message: `${where}: ${problem}.`,
-    fix: 'Correct the file; packages/llava-sp/EVAL.md says what each format holds.',
+    fix: 'Correct the file; EVAL.md of the package llava-sp says what each format holds.',
     cause,
   });
 }
