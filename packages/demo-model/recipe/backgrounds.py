@@ -31,7 +31,7 @@ def _gradient(rng: Rng, w: int, h: int, a: np.ndarray, b: np.ndarray) -> np.ndar
     y = np.linspace(-0.5, 0.5, h, dtype=np.float32)[:, None] * np.float32(math.sin(angle))
     x = np.linspace(-0.5, 0.5, w, dtype=np.float32)[None] * np.float32(math.cos(angle))
     t = np.clip(y + x + np.float32(0.5), 0, 1)[..., None]
-    return a + t * (b - a).astype(np.float32)
+    return t * (b - a).astype(np.float32) + a.astype(np.float32)
 
 
 def _texture(rng: Rng, w: int, h: int) -> np.ndarray:

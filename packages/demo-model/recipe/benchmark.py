@@ -196,10 +196,10 @@ def captions(b: Benchmark, pictures: list[Picture]) -> None:
 
 def mmvp(b: Benchmark, count: int, held_out: bool) -> None:
     """Pairs of pictures that differ in one thing, with one question that has another answer on each."""
-    made = 0
+    made: Counter[str] = Counter()
     split = "held_out" if held_out else "trained"
     number = len(b.rows.get("mmvp.jsonl", [])) // 2
-    while made < count:
+    while made.total() < count:
         found = pair(b.rng, b.draw, b.scene(held_out), made)
         if not found:
             continue
@@ -207,14 +207,15 @@ def mmvp(b: Benchmark, count: int, held_out: bool) -> None:
         for scene, answer in zip(found.scenes, found.answers):
             # One seed: the same background, light and wear on both.
             picture = b.save(world.render(np.random.default_rng(seed), scene), scene, split)
-            b.add("mmvp.jsonl", picture, found.text, found.category, answer=answer, pair=number + made)
-        made += 1
+            b.add("mmvp.jsonl", picture, found.text, found.category, answer=answer, pair=number + made.total())
+        made[found.category] += 1
 
 
 def attribution() -> str:
     """Where the drawings on the pictures come from."""
     lines = ["# Attribution", "", "The pictures show drawings of these icon sets, turned, tinted and scaled by `recipe/`:", ""]
-    lines += [f"- {title} by {author}: {licence}" for _, title, author, licence in icons.licences()]
+    url = "https://spdx.org/licenses/{}.html"
+    lines += [f"- {title} by {by}: [{spdx}]({url.format(spdx)})" for _, title, by, spdx in icons.licences()]
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from PIL import Image
 from .kinds import ICONS
 
 HERE = Path(__file__).parent / "icons"
+EDGE = 40  # alpha from which on a pixel counts as drawn
 SIDE = 128  # pixels of a rasterised icon's longer side
 # Sets drawn in many colours, and sets of one colour, which are always tinted.
 COLOURFUL = ("noto", "noto-v1", "fluent-emoji", "fluent-emoji-flat", "emojione", "fxemoji")
@@ -113,18 +115,42 @@ def _entries() -> dict[tuple[str, str], dict]:
 
 
 @cache
-def _picture(drawing: Drawing, shrink: int) -> Image.Image:
+def _picture(drawing: Drawing) -> Image.Image:
+    """Its pixels with colours multiplied by alpha (PIL's RGBa), cropped to what is drawn."""
     entry = _entries()[drawing.style, drawing.name]
     size = entry["width"] * entry["height"] * 4
     pixels = _atlas()[0][entry["at"] : entry["at"] + size].tobytes()
-    image = Image.frombytes("RGBA", (entry["width"], entry["height"]), pixels).convert("RGBa")
-    return image if shrink == 1 else image.reduce(shrink)
+    return Image.frombytes("RGBA", (entry["width"], entry["height"]), pixels).convert("RGBa")
 
 
-def picture(drawing: Drawing, side: int) -> Image.Image:
-    """Its pixels with colours multiplied by alpha (PIL's RGBa), cropped to what is drawn; the least of three sizes from
-    which `side` pixels can be made well."""
-    return _picture(drawing, 4 if side <= SIDE // 5 else 2 if side <= SIDE // 2.5 else 1)
+@cache
+def _reduced(drawing: Drawing, level: int) -> Image.Image:
+    image = _picture(drawing)
+    if level == 0:
+        return image
+    scale = 2 ** (-level / 2)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def picture(drawing: Drawing, scale: float) -> Image.Image:
+    """Its pixels (RGBa) at the smallest of the sizes 1, 0.71, 0.5, ... that is no smaller than `scale`."""
+    return _reduced(drawing, max(0, math.floor(-2 * math.log2(scale) + 1e-6)) if scale < 1 else 0)
+
+
+@cache
+def hull(drawing: Drawing) -> np.ndarray:
+    """The outermost drawn points [n, 2] from the picture's middle, in pixels of its full size: those that decide how far
+    it reaches, whatever way it is turned."""
+    image = _picture(drawing)
+    drawn = np.asarray(image)[..., 3] > EDGE
+    y = drawn.any(1).nonzero()[0]
+    left, right = drawn[y].argmax(1), image.width - drawn[y, ::-1].argmax(1)  # a row's ends are enough
+    x, y = np.concatenate([left, right, left, right]), np.concatenate([y, y, y + 1, y + 1])
+    corners = np.stack([x, y], 1)
+    points = corners - np.array([image.width, image.height]) / 2
+    angles = np.arange(90) * (2 * np.pi / 90)
+    return points[np.unique((points @ np.stack([np.cos(angles), np.sin(angles)])).argmax(0))]
 
 
 def licences() -> list[tuple[str, str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from copy import copy
 from dataclasses import dataclass
 from random import Random
@@ -15,9 +16,6 @@ from .tasks.phrases import one
 from .tasks.question import article, plural
 from .tasks.view import RELATION_WORDS, RELATIONS, Noun, View
 from .world import Box, Scene, Thing
-
-CATEGORIES = ("presence", "count", "colour", "relation")
-
 
 @dataclass
 class Pair:
@@ -148,10 +146,13 @@ def _touch(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def pair(rng: np.random.Generator, draw: Random, scene: Scene, turn: int) -> Pair | None:
-    """A pair made of this scene, of the category whose turn it is; None where it gives none."""
+_MAKERS = {"presence": _presence, "count": _count, "colour": _colour, "relation": _relation}
+
+
+def pair(rng: np.random.Generator, draw: Random, scene: Scene, made: Counter[str]) -> Pair | None:
+    """A pair made of this scene, of the category of which the fewest were made; None where it gives none."""
     view = View(scene)
     if not view.objects or not _free(scene):
         return None
-    maker = (_presence, _count, _colour, _relation)[turn % len(CATEGORIES)]
-    return next(filter(None, (maker(rng, draw, scene, view) for _ in range(8))), None)
+    makers = sorted(_MAKERS, key=lambda name: made[name])
+    return next(filter(None, (_MAKERS[name](rng, draw, scene, view) for name in makers for _ in range(8))), None)

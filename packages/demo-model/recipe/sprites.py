@@ -38,7 +38,6 @@ FONTS = (
     "open-sans/OpenSans-ExtraBold.ttf",
     "comfortaa/Comfortaa-Bold.ttf",
 )
-EDGE = 40  # alpha from which on a pixel counts as drawn
 
 
 @dataclass
@@ -72,7 +71,7 @@ def thing(rng: Rng, kind: str, colour: str | None, extent: float, held_out: bool
     options = icons.drawings(held_out)[kind]
     drawing = options[int(rng.integers(len(options)))]
     monotone = drawing.style in icons.MONOTONE
-    pixels = _turned(rng, icons.picture(drawing, side), ICONS[kind].any_angle, side)
+    pixels = _turned(rng, drawing, ICONS[kind].any_angle, side)
     if colour is None and (monotone or rng.random() < 0.25):
         colour = any_colour(rng)
     elif colour is not None and not monotone and rng.random() < 0.2:
@@ -120,7 +119,7 @@ def _image(pixels: np.ndarray) -> Image.Image:
 
 def _bounds(pixels: np.ndarray) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of what is drawn."""
-    drawn = pixels[..., 3] > EDGE
+    drawn = pixels[..., 3] > icons.EDGE
     x, y = drawn.any(0).nonzero()[0], drawn.any(1).nonzero()[0]
     return int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1
 
@@ -132,21 +131,31 @@ def _sized(image: Image.Image, side: int) -> Image.Image:
     return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
 
-def _turned(rng: Rng, image: Image.Image, any_angle: bool, side: int) -> np.ndarray:
-    """At its size; mirrored in half of the cases, and turned: little, or by any angle where the kind allows that."""
-    flip = rng.random() < 0.5
+def _turned(rng: Rng, drawing: icons.Drawing, any_angle: bool, side: int) -> np.ndarray:
+    """A drawing whose longer side has `side` pixels; mirrored in half of the cases, and turned: little, or by any angle
+    where the kind allows that. All in one step, as the drawing's outermost points tell where its edges will be."""
     chance = rng.random()
     if any_angle and chance < 0.35:
-        angle = rng.uniform(-180, 180)
+        angle = rng.uniform(-math.pi, math.pi)
     elif chance < 0.75:
-        angle = rng.uniform(-18, 18)
+        angle = rng.uniform(-0.32, 0.32)
     else:
         angle = 0.0
-    if angle:
-        image = _sized(image, round(1.3 * side)).rotate(angle, Image.Resampling.BILINEAR, expand=True)
-        image = image.crop(_bounds(np.asarray(image)))
-    pixels = np.asarray(_sized(image, side))
-    return pixels[:, ::-1] if flip else pixels
+    cos, sin = math.cos(angle), math.sin(angle)
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    turn = np.array([[flip * cos, -sin], [flip * sin, cos]])
+    points = icons.hull(drawing) @ turn.T
+    low, high = points.min(0), points.max(0)
+    scale = side / float((high - low).max())
+    w, h = (max(1, int(round(v))) for v in (high - low) * scale)
+    image = icons.picture(drawing, scale)
+    # From a pixel of the sprite back to one of the picture: the turn's inverse is its transpose.
+    level = image.width / icons.picture(drawing, 1).width
+    back = turn.T * (level / scale)
+    middle = (low + high) / 2 * scale - np.array([w, h]) / 2
+    start = back @ middle + np.array([image.width, image.height]) / 2
+    matrix = (back[0, 0], back[0, 1], start[0], back[1, 0], back[1, 1], start[1])
+    return np.asarray(image.transform((w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
 
 
 def _filled(alpha: np.ndarray, rgb: RGB) -> np.ndarray:
@@ -158,9 +167,10 @@ def _tinted(pixels: np.ndarray, rgb: RGB) -> np.ndarray:
     """All of it in shades of one colour: its own light and dark remain."""
     p = pixels.astype(np.float32)
     light, alpha = p[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32), p[..., 3]
+    # What is black has few shades to show its drawing by, and white ones must not look grey.
     dark = max(rgb) < 60
-    low, high = (0.7, 2.2) if dark else (0.5, 1.12)
-    base = np.array([c + 24 if dark else c for c in rgb], np.float32) / 255
+    low, high = (0.7, 1.8) if dark else (0.72, 1.05) if min(rgb) > 200 else (0.5, 1.12)
+    base = np.array([c + 20 if dark else c for c in rgb], np.float32) / 255
     out = (low * alpha + (high - low) * light)[..., None] * base
     return np.concatenate([np.minimum(out, alpha[..., None]), alpha[..., None]], -1).astype(np.uint8)
 
@@ -172,7 +182,8 @@ def _varied(rng: Rng, pixels: np.ndarray) -> np.ndarray:
     # A turn about the grey axis (Rodrigues), then away from or towards grey.
     cos, sin = math.cos(turn), math.sin(turn) / math.sqrt(3)
     third = (1 - cos) / 3
-    hue = np.array([[cos + third, third - sin, third + sin], [third + sin, cos + third, third - sin], [third - sin, third + sin, cos + third]])
+    a, b, c = cos + third, third - sin, third + sin
+    hue = np.array([[a, b, c], [c, a, b], [b, c, a]])
     matrix = (light * (gain * hue + (1 - gain) / 3)).astype(np.float32)
     p = pixels.astype(np.float32)
     out = np.clip(p[..., :3] @ matrix.T, 0, p[..., 3:])

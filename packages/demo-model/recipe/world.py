@@ -143,8 +143,54 @@ def sample_scene(rng: Rng, width: int, height: int, crowded: bool = False, held_
     return scene
 
 
-def _overlaps(a: Box, b: Box) -> bool:
-    return a[0] < b[2] + GAP and b[0] < a[2] + GAP and a[1] < b[3] + GAP and b[1] < a[3] + GAP
+def sample_sheet(rng: Rng, width: int, height: int, held_out: bool = False) -> Scene:
+    """Objects side by side in cells of one size, up to forty: no scene that anybody asks about, but for the same pixels it
+    shows the vision tower several times as many of them."""
+    scene = Scene(width, height, background=BACKGROUNDS[rng.integers(len(BACKGROUNDS))])
+    long = scene.long_side
+    scene.owner = np.full((long, long), -1, np.int8)
+    cell = 0.155 * (0.4 / 0.155) ** (rng.random() ** 1.6) * long
+    columns, rows = int(width / cell), int(height / cell)
+    off_x, off_y = scene.offset
+    pixels: list[int] = []
+    for row in range(rows):
+        skip = 0
+        for column in range(columns):
+            if skip or rng.random() < 0.1:
+                skip = 0
+                continue
+            wide = column + 1 < columns and rng.random() < 0.1
+            if wide:
+                skip = 1
+                text = WORDS[int(rng.integers(len(WORDS)))]
+                sprite = sprites.word(rng, text, min(rng.uniform(1.5, 1.95) * cell, WORD_EXTENT[1] * long))
+            else:
+                sprite = sprites.thing(rng, _kind(rng), None, rng.uniform(0.75, 0.98) * cell, held_out)
+            h, w = sprite.pixels.shape[:2]
+            room_x, room_y = (1 + wide) * width / columns - w, height / rows - h
+            left = off_x + int(column * width / columns + max(0.0, room_x) * rng.random())
+            top = off_y + int(row * height / rows + max(0.0, room_y) * rng.random())
+            _put(scene, sprite, "medium", left, top, pixels)
+    _finish(rng, scene, pixels)
+    return scene
+
+
+def _put(scene: Scene, sprite: sprites.Sprite, size: str, left: int, top: int, pixels: list[int]) -> None:
+    """Draws the sprite on top of what is there; `left` and `top` are native pixels of the padded square."""
+    assert scene.owner is not None
+    long = scene.long_side
+    h, w = sprite.pixels.shape[:2]
+    window = scene.owner[top : top + h, left : left + w]
+    mask = sprite.pixels[: window.shape[0], : window.shape[1], 3] > 128
+    window[mask] = len(scene.things)
+    pixels.append(max(1, int(mask.sum())))
+    box = (left / long, top / long, min(1.0, (left + w) / long), min(1.0, (top + h) / long))
+    scene.things.append(
+        Thing(
+            sprite.kind, sprite.colour, size, box, sprite.text, sprite.style,
+            sprite=sprite.pixels, left=left, top=top, layer=len(scene.things), rgb=sprite.rgb,
+        )  # fmt: skip
+    )
 
 
 def _try_place(
@@ -159,40 +205,34 @@ def _try_place(
         return False
     assert scene.owner is not None
     mask: np.ndarray | None = None
-    for u, v in rng.random((24, 2)):
-        left, top = off_x + 1 + round(u * room_x), off_y + 1 + round(v * room_y)
-        box = (left / long, top / long, (left + w) / long, (top + h) / long)
-        touched = [i for i, t in enumerate(scene.things) if _overlaps(box, t.box)]
-        if touched and not overlap:
-            continue
-        if any(scene.things[i].kind == "word" or _hides(box, scene.things[i].box) for i in touched):
-            continue
+    spots = np.round(rng.random((24, 2)) * (room_x, room_y)).astype(int) + (off_x + 1, off_y + 1)
+    ours = np.concatenate([spots, spots + (w, h)], 1) / long  # [24, 4]
+    theirs = np.array([t.box for t in scene.things]).reshape(1, -1, 4)
+    # How far they reach into each other, [24, things, 2]; less than nothing where they are apart.
+    shared = np.minimum(ours[:, None, 2:], theirs[..., 2:]) - np.maximum(ours[:, None, :2], theirs[..., :2])
+    touches = (shared > -GAP).all(-1)
+    area = np.minimum(w * h / long**2, np.prod(theirs[..., 2:] - theirs[..., :2], -1))
+    # Boxes that share so much that nobody could say which one a box means; words are covered by nobody.
+    words = np.array([t.kind == "word" for t in scene.things], bool)
+    bad = (np.prod(shared.clip(0), -1) > 0.35 * area) | words if overlap else np.ones_like(touches)
+    fits = np.flatnonzero(~(touches & bad).any(1))
+    if overlap and rng.random() < 0.6:  # where it lies over others, first
+        over = (shared[fits] > 0.02).all(-1).any(1)
+        fits = np.concatenate([fits[over], fits[~over]])
+    for k in fits:
+        left, top = (int(v) for v in spots[k])
+        touched = np.flatnonzero(touches[k])
         if mask is None:
             mask = sprite.pixels[..., 3] > 128
         window = scene.owner[top : top + h, left : left + w]
-        if touched:
+        if len(touched):
             lost = np.bincount(window[mask] + 1, minlength=len(pixels) + 1)[1:]
             seen = [np.count_nonzero(scene.owner == i) - lost[i] for i in touched]
             if any(s < LEAST_VISIBLE * pixels[i] for s, i in zip(seen, touched)):
                 continue
-        window[mask] = len(scene.things)
-        pixels.append(max(1, int(mask.sum())))
-        scene.things.append(
-            Thing(
-                sprite.kind, sprite.colour, size, box, sprite.text, sprite.style,
-                sprite=sprite.pixels, left=left, top=top, layer=len(scene.things), rgb=sprite.rgb,
-            )  # fmt: skip
-        )
+        _put(scene, sprite, size, left, top, pixels)
         return True
     return False
-
-
-def _hides(a: Box, b: Box) -> bool:
-    """Whether two boxes share so much that nobody could say which one a box means."""
-    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return False
-    return w * h > 0.35 * min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
 
 
 def _finish(rng: Rng, scene: Scene, pixels: list[int]) -> None:
@@ -208,8 +248,8 @@ def _finish(rng: Rng, scene: Scene, pixels: list[int]) -> None:
         thing.visible = float(seen[i] / pixels[i])
         if thing.visible < 0.99:
             assert thing.sprite is not None
-            mask = thing.sprite[..., 3] > 128
-            window = scene.owner[thing.top : thing.top + mask.shape[0], thing.left : thing.left + mask.shape[1]]
+            window = scene.owner[thing.top : thing.top + thing.sprite.shape[0], thing.left : thing.left + thing.sprite.shape[1]]
+            mask = thing.sprite[: window.shape[0], : window.shape[1], 3] > 128
             lost = np.bincount(window[mask] + 1, minlength=len(things) + 1)[1:]
             front = [j for j in range(i + 1, len(things)) if lost[j] > 0.04 * pixels[i]]
             thing.covered_by = tuple(int(place[j]) for j in front)
@@ -253,23 +293,32 @@ def _worn(rng: Rng, image: Image.Image) -> Image.Image:
     return image
 
 
-def to_model_pixels(image: Image.Image) -> np.ndarray:
-    """What the runtime does to a picture: pad to a square, PIL's antialiased bicubic; uint8 [192, 192, 3]."""
+def to_model_pixels(image: Image.Image, side: int = IMAGE_SIZE) -> np.ndarray:
+    """What the runtime does to a picture: pad to a square, PIL's antialiased bicubic; uint8 [side, side, 3]."""
     w, h = image.size
     long = max(w, h)
     if w != h:
         square = Image.new("RGB", (long, long), PAD_COLOUR)
         square.paste(image, ((long - w) // 2, (long - h) // 2))
         image = square
-    if long != IMAGE_SIZE:
-        image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
+    if long != side:
+        image = image.resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(image)
 
 
-def sample_training_pixels(rng: Rng, crowded: bool = False, held_out: bool = False) -> tuple[Scene, np.ndarray]:
-    """A training scene and its pixels. One in four takes the true path: another size, resized."""
-    low, high = (160, 420) if rng.random() < 0.25 else (IMAGE_SIZE, IMAGE_SIZE)
-    scene = sample_scene(rng, *sample_size(rng, low, high), crowded, held_out)
-    while not scene.things:
-        scene = sample_scene(rng, scene.width, scene.height, crowded, held_out)
-    return scene, to_model_pixels(render(rng, scene))
+def sample_training_pixels(
+    rng: Rng, crowded: bool = False, held_out: bool = False, side: int = IMAGE_SIZE, sheet: bool = False
+) -> tuple[Scene, np.ndarray]:
+    """A training scene (or sheet) and its pixels [side, side, 3]. One in four takes the true path: another size, resized."""
+    low, high = (side * 5 // 6, side * 11 // 5) if rng.random() < 0.25 else (side, side)
+    width, height = sample_size(rng, low, high)
+    if sheet and rng.random() < 0.7:
+        width = height = max(width, height)
+    while True:
+        scene = (
+            sample_sheet(rng, width, height, held_out)
+            if sheet
+            else sample_scene(rng, width, height, crowded, held_out)
+        )
+        if scene.things:
+            return scene, to_model_pixels(render(rng, scene), side)
