@@ -1,8 +1,8 @@
 """Unseen scenes with questions in the field's file formats, as `llava-sp eval` reads them.
 
-`python -m recipe.benchmark --out DIR --trained 2000 --held-out 2000` writes pictures, `benchmark.json`, POPE's JSONL in its
-three kinds of negatives (and a fourth: another attribute), VQA with answers, RefCOCO as COCO and refer JSON, MMVP's
-pairs, and captions. `split` tells the trained styles of drawing from the one that training never sees.
+`python -m recipe.benchmark --out DIR --trained 2000 --held-out 2000` writes pictures, `benchmark.json`, POPE's
+JSONL in its three kinds of negatives (and a fourth: another attribute), VQA with answers, RefCOCO as COCO and
+refer JSON, MMVP's pairs, and captions. `split` tells the trained styles of drawing from the one that training never sees.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ REFERENCES = "captions.jsonl"
 
 @dataclass
 class Picture:
-    """A scene and the file that shows it, without what it was drawn from: thousands of scenes fit into memory."""
+    """A scene and the file that shows it, without its sprites: thousands of scenes fit into memory."""
 
     file: str
     split: str
@@ -106,7 +106,9 @@ def pope(b: Benchmark, pictures: list[Picture]) -> None:
                 found = attribute_question(b.draw, p.view, yes)
                 if found:
                     members = found.refers
-                    b.add("pope_attribute.jsonl", p, found.prompt, "attribute", label="yes" if members else "no")
+                    b.add(
+                        "pope_attribute.jsonl", p, found.prompt, "attribute", label="yes" if members else "no"
+                    )
                 continue
             if yes:
                 noun = Noun(None, None, b.draw.choice(present)) if present else None
@@ -121,10 +123,14 @@ def pope(b: Benchmark, pictures: list[Picture]) -> None:
 
 
 def attribute_question(draw: Random, view: View, yes: bool) -> Question | None:
-    """Whether there is a thing of this colour or size: the kind is there, the attribute may be another one's."""
+    """Whether there is a thing of this colour or size: the kind is there, maybe in another one."""
     for _ in range(4 * TRIES):
         q = ask_presence(draw, view, "attribute")
-        if q and (q.answer == "Yes") == yes and q.mentions[0][0].startswith((*world.COLOUR_NAMES, *world.SIZE_NAMES)):
+        if (
+            q
+            and (q.answer == "Yes") == yes
+            and q.mentions[0][0].startswith((*world.COLOUR_NAMES, *world.SIZE_NAMES))
+        ):
             q.prompt = q.prompt.removesuffix(HINT)
             return q
     return None
@@ -142,11 +148,13 @@ def vqa(b: Benchmark, pictures: list[Picture]) -> None:
             tries = (maker(b.draw, p.view) for maker in order for _ in range(4 * TRIES))
             q = next(filter(None, tries), None)
             if q:
-                b.add("vqa.jsonl", p, q.prompt.removesuffix(HINT), category, answer=bare(q.answer), task=q.task)
+                b.add(
+                    "vqa.jsonl", p, q.prompt.removesuffix(HINT), category, answer=bare(q.answer), task=q.task
+                )
 
 
 def refcoco(b: Benchmark, pictures: list[Picture]) -> None:
-    """Two phrases a picture, and in each third one of a thing that is not there; boxes in pixels of the picture."""
+    """Two phrases a picture, and in each third one of a thing that is not there; boxes in source pixels."""
     r = b.refer = {"images": [], "annotations": [], "categories": [], "refs": []}
     r["categories"] += [{"id": i, "name": kind} for i, kind in enumerate(KINDS)]
     for number, p in enumerate(pictures):
@@ -158,14 +166,23 @@ def refcoco(b: Benchmark, pictures: list[Picture]) -> None:
         for turn in range(3):
             if turn < 2:
                 wanted = PHRASE_KINDS[(number + 2 * turn) % len(PHRASE_KINDS)]
-                tries = (phrase(b.draw, p.view, kind) for kind in (wanted, "ordinal", "attribute") for _ in range(TRIES))
+                tries = (
+                    phrase(b.draw, p.view, kind)
+                    for kind in (wanted, "ordinal", "attribute")
+                    for _ in range(TRIES)
+                )
             else:
                 tries = (absent_phrase(b.draw, p.view) for _ in range(TRIES if number % 3 == 0 else 0))
             found = next((f for f in tries if f and f.text not in texts), None)
             if found is None:
                 continue
             texts.add(found.text)
-            ref: dict[str, object] = {"ref_id": len(r["refs"]), "ann_id": -1, "image_id": number, "split": p.split}
+            ref: dict[str, object] = {
+                "ref_id": len(r["refs"]),
+                "ann_id": -1,
+                "image_id": number,
+                "split": p.split,
+            }
             if found.index is None:
                 ref |= {"category": "absent", "no_target": True}
             else:
@@ -178,7 +195,11 @@ def refcoco(b: Benchmark, pictures: list[Picture]) -> None:
                     r["annotations"].append(
                         {"id": len(r["annotations"]), "image_id": number, "category_id": kind, "bbox": box}
                     )
-                ref |= {"ann_id": annotations[found.index], "category_id": KINDS.index(t.kind), "category": found.kind}
+                ref |= {
+                    "ann_id": annotations[found.index],
+                    "category_id": KINDS.index(t.kind),
+                    "category": found.kind,
+                }
             ref["sentences"] = [{"sent_id": len(r["refs"]), "sent": f"the {found.text}"}]
             r["refs"].append(ref)
 
@@ -207,13 +228,20 @@ def mmvp(b: Benchmark, count: int, held_out: bool) -> None:
         for scene, answer in zip(found.scenes, found.answers):
             # One seed: the same background, light and wear on both.
             picture = b.save(world.render(np.random.default_rng(seed), scene), scene, split)
-            b.add("mmvp.jsonl", picture, found.text, found.category, answer=answer, pair=number + made.total())
+            b.add(
+                "mmvp.jsonl", picture, found.text, found.category, answer=answer, pair=number + made.total()
+            )
         made[found.category] += 1
 
 
 def attribution() -> str:
     """Where the drawings on the pictures come from."""
-    lines = ["# Attribution", "", "The pictures show drawings of these icon sets, turned, tinted and scaled by `recipe/`:", ""]
+    lines = [
+        "# Attribution",
+        "",
+        "The pictures show drawings of these icon sets, turned, tinted and scaled by `recipe/`:",
+        "",
+    ]
     url = "https://spdx.org/licenses/{}.html"
     lines += [f"- {title} by {by}: [{spdx}]({url.format(spdx)})" for _, title, by, spdx in icons.licences()]
     return "\n".join(lines) + "\n"
@@ -236,7 +264,9 @@ def write(b: Benchmark, description: str) -> None:
     for name, rows in b.rows.items():
         (b.out / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     (b.out / "refcoco.json").write_text(json.dumps(b.refer, separators=(",", ":")) + "\n")
-    (b.out / "benchmark.json").write_text(json.dumps({**MANIFEST, "description": description}, indent=2) + "\n")
+    (b.out / "benchmark.json").write_text(
+        json.dumps({**MANIFEST, "description": description}, indent=2) + "\n"
+    )
     (b.out / "ATTRIBUTION.md").write_text(attribution())
 
 
@@ -247,7 +277,9 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=0, help="scenes of the style that it never sees")
     parser.add_argument("--pairs", type=int, default=8, help="one pair of pictures for so many scenes")
     parser.add_argument("--seed", type=int, default=0, help="another set of scenes")
-    parser.add_argument("--sizes", type=int, nargs=2, default=(160, 640), help="range of the longer side in pixels")
+    parser.add_argument(
+        "--sizes", type=int, nargs=2, default=(160, 640), help="range of the longer side in pixels"
+    )
     args = parser.parse_args()
     (args.out / "images").mkdir(parents=True, exist_ok=True)
     b = Benchmark(args.out, tuple(args.sizes), np.random.default_rng((*SEED, args.seed)), Random(args.seed))
@@ -262,10 +294,15 @@ def main() -> None:
     captions(b, pictures)
     mmvp(b, args.trained // args.pairs, False)
     mmvp(b, args.held_out // args.pairs, True)
-    write(b, f"{args.trained} scenes of trained drawing styles and {args.held_out} of one that training never sees.")
+    write(
+        b,
+        f"{args.trained} scenes of trained drawing styles and {args.held_out} of one that training never sees.",
+    )
     for name, rows in b.rows.items():
         print(f"{name:24} {len(rows):6}  {dict(Counter(str(row['category']) for row in rows))}")
-    print(f"{'refcoco.json':24} {len(b.refer['refs']):6}  {dict(Counter(str(r['category']) for r in b.refer['refs']))}")
+    print(
+        f"{'refcoco.json':24} {len(b.refer['refs']):6}  {dict(Counter(str(r['category']) for r in b.refer['refs']))}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Reads every question back from its words alone, by brute force, and compares the answers.
 
-`python -m recipe.check --scenes 2000` stops at the first questions whose answer is not what the words say, and prints
-some examples. It shares no code with the makers of questions but the lists of nouns.
+`python -m recipe.check --scenes 2000` prints the questions whose answer is not what the words say, and some
+examples. It shares no code with the makers of questions but the lists of nouns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from .world import SIZE_NAMES, Scene, Thing
 
 _FORMS = {form: noun for noun in NOUNS for form in (noun, plural(noun))}
 _NOUN = "|".join(sorted(map(re.escape, _FORMS), key=len, reverse=True))
-NP = re.compile(rf'(?<!\w)(?:({"|".join(SIZE_NAMES)}) )?(?:({"|".join(COLOUR_NAMES)}) )?(word "\w+"|{_NOUN})(?!\w)')
+NP = re.compile(
+    rf'(?<!\w)(?:({"|".join(SIZE_NAMES)}) )?(?:({"|".join(COLOUR_NAMES)}) )?(word "\w+"|{_NOUN})(?!\w)'
+)
 BOX = re.compile(r"\[([0-9., ]+)\]")
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 AXES = {"left": (0, 1), "right": (0, -1), "top": (1, 1), "bottom": (1, -1)}
@@ -87,7 +89,10 @@ def along(scene: Scene, of: list[int], side: str) -> list[int]:
         for b in of:
             if a != b and beyond(scene, a, side, b) is None:
                 raise Wrong("an order too close to say")
-    return [next(a for a in of if sum(bool(beyond(scene, b, side, a)) for b in of) == place) for place in range(len(of))]
+    return [
+        next(a for a in of if sum(bool(beyond(scene, b, side, a)) for b in of) == place)
+        for place in range(len(of))
+    ]
 
 
 def extreme(scene: Scene, of: list[int], largest: bool) -> list[int]:
@@ -165,7 +170,9 @@ def at_box(scene: Scene, text: str) -> int:
     box = [float(v) for v in text.split(",")]
     gaps = [max(abs(a - b) for a, b in zip(box, t.box)) for t in scene.things]
     order = sorted(range(len(gaps)), key=lambda i: gaps[i])
-    if gaps[order[0]] > 0.04 or (len(order) > 1 and gaps[order[1]] < 2 * gaps[order[0]] and gaps[order[1]] < 0.04):
+    if gaps[order[0]] > 0.04 or (
+        len(order) > 1 and gaps[order[1]] < 2 * gaps[order[0]] and gaps[order[1]] < 0.04
+    ):
         raise Wrong("a box that means no thing, or two")
     return order[0]
 
@@ -197,14 +204,17 @@ def resolve_all(scene: Scene, word: str) -> list[int]:
 def read_side(scene: Scene, text: str, q: Question) -> str:
     subject = named(scene, phrases(text)[0])
     x, y = centre(scene.things[one(subject)])
-    if "top" in text:
+    if "at the top" in text:
         return "at the top" if y < 0.5 else "at the bottom"
     return "on the left" if x < 0.5 else "on the right"
 
 
 def read_relation(scene: Scene, text: str, q: Question) -> str:
     found = RELATION.search(text)
-    a, b = one(named(scene, phrases(text[: found.start()])[-1])), one(named(scene, phrases(text[found.end() :])[0]))
+    a, b = (
+        one(named(scene, phrases(text[: found.start()])[-1])),
+        one(named(scene, phrases(text[found.end() :])[0])),
+    )
     truth = beyond(scene, a, RELATIONS[found[1]], b)
     if truth is None:
         raise Wrong("a place too close to say")
@@ -238,8 +248,8 @@ def read_word(scene: Scene, text: str, q: Question) -> str:
 
 
 LEADS = re.compile(
-    r"^(please provide the bounding box coordinate of the region this sentence describes:|where is|where's|and where is|find|locate"
-    r"|please locate|please find|show me|point to|can you find|can you locate|detect|give the bounding box of|and"
+    r"^(please provide the bounding box coordinate of the region this sentence describes:|where is"
+    r"|where's|and where is|find|locate|please locate|please find|show me|point to|can you find|can you locate|detect|give the bounding box of|and"
     r"|please give the coordinates of|what are the coordinates of|what about|how about)( the)? "
 )
 
@@ -258,22 +268,39 @@ def read_ground(scene: Scene, text: str, q: Question) -> str:
 
 def read_caption(scene: Scene, text: str, q: Question) -> str:
     """As many things are said as there are, each noun phrase of the things it means."""
+    of = list(range(len(scene.things)))
+    if q.task == "list":
+        of = named(scene, phrases(text)[-1])
+        if not of:
+            return f"There are no {phrases(text)[-1]}."
     numbers = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
     said = Counter()
     for lead, size, colour, noun in re.findall(
-        rf'(\w+) (?:({"|".join(SIZE_NAMES)}) )?(?:({"|".join(COLOUR_NAMES)}) )?(word "\w+"|{_NOUN})(?!\w)', q.answer
+        rf'(\w+) (?:({"|".join(SIZE_NAMES)}) )?(?:({"|".join(COLOUR_NAMES)}) )?(word "\w+"|{_NOUN})(?!\w)',
+        q.answer,
     ):
         count = numbers.index(lead.lower()) if lead.lower() in numbers else 1
         kind = "word" if noun.startswith("word") else _FORMS[noun]
         said[kind, colour or None] += count
         if size and not any((t.kind, t.size) == (kind, size) for t in scene.things):
             raise Wrong(f"no {size} {kind}")
-    truth = Counter((t.kind, None if t.kind == "word" else t.colour) for t in scene.things)
+    things = [scene.things[i] for i in of]
+    truth = Counter((t.kind, None if t.kind == "word" else t.colour) for t in things)
     if said != truth:
         raise Wrong(f"{said} is said, {truth} is there")
-    if "background" in q.answer and {"texture": "texture"}.get(scene.background, scene.background) not in q.answer:
+    if (
+        "background" in q.answer
+        and {"texture": "texture"}.get(scene.background, scene.background) not in q.answer
+    ):
         raise Wrong("another background")
     return q.answer
+
+
+def read_absent(scene: Scene, text: str, q: Question) -> str:
+    phrase = phrases(re.sub(" (small, medium or large)$", "", text))[-1]
+    if named(scene, phrase):
+        raise Wrong("it is there")
+    return f"There is no {phrase}."
 
 
 def read_describe(scene: Scene, text: str, q: Question) -> str:
@@ -284,7 +311,8 @@ def read_describe(scene: Scene, text: str, q: Question) -> str:
 
 
 READERS: dict[str, Callable[[Scene, str, Question], str]] = {
-    "caption": read_caption,
+    **dict.fromkeys(("caption", "list"), read_caption),
+    "absent_asked": read_absent,
     "count": read_count,
     "presence": read_presence,
     **dict.fromkeys(("colour", "size", "attribute"), read_attribute),
@@ -315,7 +343,11 @@ def check(scene: Scene, q: Question) -> None:
 
 def back_reference(q: Question) -> bool:
     """Whether the question can't be read without the turn before it."""
-    return q.kind == "it" or q.task == "ground_it" or any(words in ("it", "its", "that") for words, _ in q.mentions)
+    return (
+        q.kind == "it"
+        or q.task == "ground_it"
+        or any(words in ("it", "its", "that") for words, _ in q.mentions)
+    )
 
 
 def check_turns(scene: Scene, turns: list[Question]) -> None:
@@ -361,7 +393,9 @@ def main() -> None:
                     for q in turns:
                         print(f"  {q.task} {q.kind}: {q.prompt} -> {q.answer} {q.refers} {q.mentions}")
                     for i, t in enumerate(scene.things):
-                        print(f"    {i} {t.size} {t.colour} {t.kind} {t.text or ''} {[round(v, 2) for v in t.box]}")
+                        print(
+                            f"    {i} {t.size} {t.colour} {t.kind} {t.text or ''} {[round(v, 2) for v in t.box]}"
+                        )
         if draw.random() < args.examples / args.scenes:
             for turns in draw.sample(asked, 1):
                 print(" / ".join(f"{q.prompt} -> {q.answer}" for q in turns))

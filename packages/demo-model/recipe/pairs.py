@@ -17,9 +17,10 @@ from .tasks.question import article, plural
 from .tasks.view import RELATION_WORDS, RELATIONS, Noun, View
 from .world import Box, Scene, Thing
 
+
 @dataclass
 class Pair:
-    """Two scenes to draw; where a thing went away, an unseen one keeps its colour off the background, as on the other."""
+    """Two scenes to draw; where a thing went away, an unseen one keeps its colour off the background."""
 
     scenes: tuple[Scene, Scene]
     text: str
@@ -98,10 +99,12 @@ def _colour(rng: np.random.Generator, draw: Random, scene: Scene, view: View) ->
         if not _fits(view, things):
             return None
         scenes.append(_with(scene, things))
-    drawn = [scene.things[index] for scene in scenes]
-    for scene, t in zip(scenes, reversed(drawn)):
-        scene.things.append(_unseen(t))
-    return Pair((scenes[0], scenes[1]), f"What colour is the {noun.noun}?", (colours[0], colours[1]), "colour")
+    drawn = [made.things[index] for made in scenes]
+    for made, t in zip(scenes, reversed(drawn)):
+        made.things.append(_unseen(t))
+    return Pair(
+        (scenes[0], scenes[1]), f"What colour is the {noun.noun}?", (colours[0], colours[1]), "colour"
+    )
 
 
 def _relation(rng: np.random.Generator, draw: Random, scene: Scene, view: View) -> Pair | None:
@@ -124,7 +127,9 @@ def _relation(rng: np.random.Generator, draw: Random, scene: Scene, view: View) 
         if None in truths or truths[0] == truths[1]:
             continue
         text = f"Is the {first.text()} {draw.choice(RELATION_WORDS[relation])} the {second.text()}?"
-        return Pair((scene, other), text, ("Yes" if truths[0] else "No", "Yes" if truths[1] else "No"), "relation")
+        return Pair(
+            (scene, other), text, ("Yes" if truths[0] else "No", "Yes" if truths[1] else "No"), "relation"
+        )
     return None
 
 
@@ -138,7 +143,9 @@ def _move(scene: Scene, t: Thing, x: float, y: float) -> None:
 def _fits(view: View, things: list[Thing]) -> bool:
     """Whether all are inside of the image, and none touches another."""
     boxes = [t.box for t in things]
-    inside = all(0.5 - h <= box[k] and box[k + 2] <= 0.5 + h for box in boxes for k, h in enumerate(view.half))
+    inside = all(
+        0.5 - h <= box[k] and box[k + 2] <= 0.5 + h for box in boxes for k, h in enumerate(view.half)
+    )
     return inside and not any(_touch(boxes[i], boxes[j]) for i in range(len(boxes)) for j in range(i))
 
 
@@ -155,4 +162,6 @@ def pair(rng: np.random.Generator, draw: Random, scene: Scene, made: Counter[str
     if not view.objects or not _free(scene):
         return None
     makers = sorted(_MAKERS, key=lambda name: made[name])
-    return next(filter(None, (_MAKERS[name](rng, draw, scene, view) for name in makers for _ in range(8))), None)
+    return next(
+        filter(None, (_MAKERS[name](rng, draw, scene, view) for name in makers for _ in range(8))), None
+    )

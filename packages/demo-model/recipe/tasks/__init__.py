@@ -1,7 +1,7 @@
 """The tasks: questions about a scene, their answers, and what each refers to.
 
-Every phrase names exactly one thing, and what somebody could argue about is not asked. `ask_all` is the mixture that
-training sees; `recipe/benchmark.py` asks the same makers task by task.
+Every phrase names exactly one thing, and what somebody could argue about is not asked. `ask_all` is the
+mixture that training sees; `recipe/benchmark.py` asks the same makers task by task.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from random import Random
 
 from ..world import Scene
 from .basic import ask_colour, ask_count, ask_kind, ask_presence, ask_reading, ask_size
-from .caption import ask_caption, ask_detailed
+from .caption import ask_caption, ask_detailed, ask_list
 from .dialogue import turns
-from .ground import ask_describe, ask_ground, ask_naming
+from .ground import ask_absent, ask_describe, ask_ground, ask_naming
 from .question import DESCRIBE, GROUND, HINT, PLURALS, Mention, Question, box_text
 from .relation import ask_extreme, ask_front, ask_larger, ask_relation, ask_side, ask_what_is
 from .view import View
@@ -42,6 +42,8 @@ MIXTURE: tuple[tuple[Maker, float], ...] = (
     (ask_describe, 0.02),
     (ask_caption, 0.03),
     (ask_detailed, 0.015),
+    (ask_list, 0.02),
+    (ask_absent, 0.02),
 )
 _MAKERS, _SHARES = zip(*MIXTURE)
 _SUMS = list(accumulate(_SHARES))
@@ -49,8 +51,18 @@ _SUMS = list(accumulate(_SHARES))
 TASK_NAMES = (
     *("caption_short", "caption_detailed", "count", "presence", "colour", "size", "kind", "attribute_yes_no"),
     *("reading", "reading_absent", "reading_yes_no", "relation_yes_no", "relation_what", "side", "larger"),
-    *("larger_yes_no", "extreme", "front", "front_yes_no", "describe", "naming", "absent_llava", "absent_where"),
+    *(
+        "larger_yes_no",
+        "extreme",
+        "front",
+        "front_yes_no",
+        "describe",
+        "naming",
+        "absent_llava",
+        "absent_where",
+    ),
     *("ground_attribute", "ground_ordinal", "ground_relation", "ground_extreme", "ground_group", "ground_it"),
+    *("list", "absent_asked"),
 )
 
 
@@ -72,6 +84,6 @@ def ask_all(draw: Random, scene: Scene, count: int) -> list[Question]:
 
 
 def dialogue(draw: Random, scene: Scene) -> list[Question]:
-    """A dialogue of two to four turns, the later ones mostly about what was spoken of before; [] if none came up."""
+    """A dialogue of two to four turns, the later ones mostly about what came before; [] if none came up."""
     view = View(scene)
     return next((found for found in (turns(draw, view) for _ in range(8)) if found), [])

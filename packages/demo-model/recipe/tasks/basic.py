@@ -155,7 +155,11 @@ def ask_presence(draw: Random, view: View, how: str | None = None) -> Question |
     """Yes and no alike often; negatives in POPE's kinds, and by attribute."""
     yes = draw.random() < 0.5
     if yes:
-        found = [n for n in (_some_noun(draw, view) for _ in range(4)) if n and not (n.noun in GENERIC and not n.colour)]
+        found = [
+            n
+            for n in (_some_noun(draw, view) for _ in range(4))
+            if n and not (n.noun in GENERIC and not n.colour)
+        ]
         noun, how = next((n for n in found if view.meaning(n)), None), "yes"
     else:
         found = absent_noun(draw, view, how)
@@ -251,4 +255,3 @@ def ask_reading(draw: Random, view: View) -> Question | None:
     said = text if yes else draw.choice([w for w in WORDS if w != text])
     prompt, answer = short(draw, draw.choice(SAYS).format(said), "Yes" if yes else "No")
     return Question("reading_yes_no", prompt, answer, refers)
-

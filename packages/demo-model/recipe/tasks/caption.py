@@ -1,11 +1,11 @@
-"""Captions: short, every thing from left to right; detailed, with colours, sizes, rough places and the background."""
+"""Captions: short, every thing from left to right; detailed, with sizes, rough places and the background."""
 
 from __future__ import annotations
 
 from random import Random
 
 from .question import NUMBERS, Mention, Question, article, join, plural, sentence, vary
-from .view import View
+from .view import GROUP_NOUNS, GROUPS_OF, Noun, View
 
 SHORT = (
     "Describe the image briefly.",
@@ -34,6 +34,16 @@ DETAILED = (
     "What is in the image, and where?",
     "Describe everything that you see in the image.",
 )
+LIST = (
+    "Which {} are in the image?",
+    "What {} are in the image?",
+    "Which {} do you see?",
+    "What {} can you see in the image?",
+    "List the {}.",
+    "Please list the {} in the image.",
+    "Name all {} in the image.",
+    "Which {} are there?",
+)
 BACKGROUNDS = {
     "plain": "The background is plain.",
     "gradient": "The background is a gradient.",
@@ -56,9 +66,11 @@ PLACES = {
 MANY = 4
 
 
-def _listed(view: View, colours: bool = True) -> tuple[list[str], tuple[Mention, ...]]:
-    """Every thing from left to right as words; those of one colour and kind are taken together."""
-    order = sorted(range(len(view.things)), key=lambda i: view.x[i])
+def _listed(
+    view: View, colours: bool = True, of: tuple[int, ...] | None = None
+) -> tuple[list[str], tuple[Mention, ...]]:
+    """Every thing, or those given, from left to right as words; of one colour and kind together."""
+    order = sorted(range(len(view.things)) if of is None else of, key=lambda i: view.x[i])
     groups: dict[tuple[str | None, str], list[int]] = {}
     for i in order:
         t = view.things[i]
@@ -84,7 +96,29 @@ def references(view: View) -> list[str]:
 def ask_caption(draw: Random, view: View) -> Question:
     parts, says = _listed(view)
     everything = tuple(range(len(view.things)))
-    return Question("caption_short", vary(draw, draw.choice(SHORT)), sentence(join(parts)), everything, says=says)
+    return Question(
+        "caption_short", vary(draw, draw.choice(SHORT)), sentence(join(parts)), everything, says=says
+    )
+
+
+def ask_list(draw: Random, view: View) -> Question | None:
+    """The things of one group, mostly one that is there."""
+    if view.objects and draw.random() < 0.85:
+        groups = GROUPS_OF[view.things[draw.choice(view.objects)].kind]
+    else:
+        groups = tuple(GROUP_NOUNS)
+    if not groups:
+        return None
+    noun = Noun(None, None, draw.choice(groups))
+    members, words = view.meaning(noun), noun.plural()
+    if members is None:
+        return None
+    parts, says = _listed(view, of=members)
+    prompt, answer = (
+        vary(draw, draw.choice(LIST).format(words)),
+        join(parts) if parts else f"There are no {words}.",
+    )
+    return Question("list", prompt, answer, members, mentions=((words, members),), says=says)
 
 
 def detailed_caption(view: View) -> tuple[str, tuple[Mention, ...]]:
@@ -93,14 +127,13 @@ def detailed_caption(view: View) -> tuple[str, tuple[Mention, ...]]:
     for i in order:
         t = view.things[i]
         words = " ".join(filter(None, (t.size if len(order) <= MANY else None, t.colour, t.kind)))
-        column, row, _ = view.cell(i)
-        parts.append(f"{article(words)} {PLACES[column, row]}")
+        parts.append(f"{article(words)} {PLACES[view.cell(i)]}")
         says.append((words, (i,)))
     out = [sentence(join(parts))] if parts else []
     if view.word is not None:
-        t, (column, row, _) = view.things[view.word], view.cell(view.word)
+        t = view.things[view.word]
         words = f'word "{str(t.text).lower()}"'
-        out.append(f"The {words} is {PLACES[column, row]}.")
+        out.append(f"The {words} is {PLACES[view.cell(view.word)]}.")
         says.append((words, (view.word,)))
     out.append(BACKGROUNDS[view.scene.background])
     return " ".join(out), tuple(says)

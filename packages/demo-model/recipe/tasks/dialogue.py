@@ -1,4 +1,4 @@
-"""Dialogues of two to four turns, in which later turns refer back: "What colour is it?", "And how many cats?"."""
+"""Dialogues of two to four turns; later ones refer back: "What colour is it?", "And how many cats?"."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from .view import RELATION_WORDS, RELATIONS, Noun, View
 
 IT_COLOUR = ("What colour is it?", "What color is it?", "And its colour?", "Which colour does it have?")
 IT_SIZE = ("What size is it?", "How big is it?", "And its size?", "Is it small, medium or large?")
-IT_WHERE = ("Where is it?", "Where is it in the image?", "And where is it?", "Can you locate it?", "Show me where it is.")
+IT_WHERE = (
+    "Where is it?",
+    "Where is it in the image?",
+    "And where is it?",
+    "Can you locate it?",
+    "Show me where it is.",
+)
 IT_WHAT = ("What is it?", "What is that?", "And what is it?")
 AND_MANY = ("And how many {}?", "And {}?", "How about {}?", "And how many {} are there?")
 AND_ONE = ("And {}?", "What about {}?", "And is there {}?", "How about {}?")
@@ -28,7 +34,11 @@ def _about(draw: Random, view: View, index: int, known: set[str]) -> Question | 
     """A question about the thing that was spoken of last, as "it"; `known` says what was asked already."""
     t = view.things[index]
     choices = [c for c in ("where", "size", "colour", "relation", "side") if c not in known]
-    choices = [c for c in choices if not (c == "colour" and t.colour is None) and not (c == "size" and t.kind == "word")]
+    choices = [
+        c
+        for c in choices
+        if not (c == "colour" and t.colour is None) and not (c == "size" and t.kind == "word")
+    ]
     if not choices:
         return None
     choice = draw.choice(choices)
@@ -79,17 +89,24 @@ def _of_one(draw: Random, view: View) -> list[Question]:
         if found is None or found.index is None:
             return []
         index, box = found.index, view.things[found.index].box
-        prompt = draw.choice(("Where is the {}?", "Find the {}.", "Do you see the {}?", "Is there a {}?")).format(found.text)
+        prompt = draw.choice(
+            ("Where is the {}?", "Find the {}.", "Do you see the {}?", "Is there a {}?")
+        ).format(found.text)
         if prompt.startswith(("Do", "Is")):
             prompt = prompt.replace("Is there a ", "Do you see the ")
             first = Question("presence", prompt, "Yes", (index,), mentions=found.mentions, kind="yes")
         else:
-            first = Question(f"ground_{found.kind}", prompt, box_text(box), (index,), box, found.mentions, kind="where")
+            first = Question(
+                f"ground_{found.kind}", prompt, box_text(box), (index,), box, found.mentions, kind="where"
+            )
             known.add("where")
             if view.things[index].kind not in found.text and index != view.word and draw.random() < 0.5:
                 prompt, answer = short(draw, draw.choice(IT_WHAT), article(view.things[index].kind))
                 word = "it" if "it" in prompt else "that"
-                return [first, Question("kind", prompt, answer, (index,), mentions=_it(word, index), kind="it")]
+                return [
+                    first,
+                    Question("kind", prompt, answer, (index,), mentions=_it(word, index), kind="it"),
+                ]
     if first is None:
         return []
     index = first.refers[0]
@@ -127,7 +144,9 @@ def _presences(draw: Random, view: View) -> list[Question]:
             continue
         prompt = draw.choice(AND_ONE).format(article(words.text()))
         prompt, answer = short(draw, prompt, "Yes" if members else "No")
-        out.append(Question("presence", prompt, answer, members, mentions=((words.text(), members),), kind="and"))
+        out.append(
+            Question("presence", prompt, answer, members, mentions=((words.text(), members),), kind="and")
+        )
     return out
 
 
@@ -140,7 +159,11 @@ def _places(draw: Random, view: View) -> list[Question]:
             if absent:
                 words = absent[0].text()
                 prompt = form.format(words)
-                out.append(Question("absent_where", prompt, there_is_no(words), mentions=((words, ()),), kind=absent[1]))
+                out.append(
+                    Question(
+                        "absent_where", prompt, there_is_no(words), mentions=((words, ()),), kind=absent[1]
+                    )
+                )
             continue
         found = phrase(draw, view)
         if found and found.index is not None:

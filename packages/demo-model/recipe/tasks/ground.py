@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from .phrases import Phrase, absent_phrase, phrase
+from .basic import COLOUR, SIZE
+from .phrases import Phrase, absent_noun, absent_phrase, phrase
 from .question import DESCRIBE, GROUND, Box, Question, article, box_text, short, vary
-from .view import Noun, View
+from .relation import WHAT_IS
+from .view import RELATION_WORDS, RELATIONS, Noun, View
 
 WHERE = (
     "Where is the {}?",
@@ -61,7 +63,12 @@ def question_of(draw: Random, view: View, found: Phrase) -> Question:
     if found.index is None:
         refers = next((m for _, m in found.mentions if m), ())
         return Question(
-            f"absent_{form}", prompt, there_is_no(found.text), refers, mentions=found.mentions, kind=found.kind
+            f"absent_{form}",
+            prompt,
+            there_is_no(found.text),
+            refers,
+            mentions=found.mentions,
+            kind=found.kind,
         )
     box = view.things[found.index].box
     return Question(
@@ -72,6 +79,25 @@ def question_of(draw: Random, view: View, found: Phrase) -> Question:
 def ask_ground(draw: Random, view: View) -> Question | None:
     found = absent_phrase(draw, view) if draw.random() < ABSENT_SHARE else phrase(draw, view)
     return question_of(draw, view, found) if found else None
+
+
+def ask_absent(draw: Random, view: View) -> Question | None:
+    """The colour, size or neighbour of a thing that is not there."""
+    found = absent_noun(draw, view)
+    if not found:
+        return None
+    noun, how = found
+    words, form = noun.text(), draw.random()
+    if form < 0.4 and not noun.colour:
+        prompt = draw.choice(COLOUR).format(words)
+    elif form < 0.6 and not noun.size:
+        prompt = draw.choice(SIZE).format(words)
+    else:
+        prompt = draw.choice(WHAT_IS).format(
+            draw.choice(RELATION_WORDS[draw.choice(tuple(RELATIONS))]), words
+        )
+    prompt = vary(draw, prompt)
+    return Question("absent_asked", prompt, there_is_no(words), mentions=((words, ()),), kind=how)
 
 
 def describe(view: View, index: int) -> Noun:

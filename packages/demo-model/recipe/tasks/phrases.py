@@ -1,4 +1,4 @@
-"""Phrases that name exactly one thing, as in RefCOCO: by attribute, group, ordinal, relation or extreme. And of none."""
+"""Phrases that name one thing, as in RefCOCO: by attribute, group, ordinal, relation or extreme. And none."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ def heads(draw: Random, view: View, index: int) -> list[Noun]:
     if t.kind == "word":
         return []
     generic = draw.choice(GENERIC)
-    options = [Noun(None, None, t.kind), *(Noun(None, None, g) for g in GROUPS_OF[t.kind]), Noun(None, None, generic)]
+    options = [
+        Noun(None, None, t.kind),
+        *(Noun(None, None, g) for g in GROUPS_OF[t.kind]),
+        Noun(None, None, generic),
+    ]
     options += [Noun(t.size, None, t.kind), Noun(t.size, None, generic)]
     if t.colour:
         options += [Noun(None, t.colour, t.kind), Noun(None, t.colour, generic)]
@@ -121,7 +125,9 @@ def _relation(draw: Random, view: View, index: int) -> Phrase | None:
     head = draw.choice(found)
     members = view.meaning(head) or ()
     relation = draw.choice([r for r in RELATION_PHRASES if view.holds(index, r, anchor)] or [""])
-    if not relation or any(view.holds(i, relation, anchor) is not False for i in members if i not in (index, anchor)):
+    if not relation or any(
+        view.holds(i, relation, anchor) is not False for i in members if i not in (index, anchor)
+    ):
         return None
     text = f"{head.text()} {draw.choice(RELATION_PHRASES[relation])} the {noun.text()}"
     return Phrase(text, index, "relation", ((head.text(), members), (noun.text(), (anchor,))))
@@ -147,7 +153,8 @@ def phrase(draw: Random, view: View, kind: str | None = None) -> Phrase | None:
 def absent_noun(draw: Random, view: View, kind: str | None = None) -> tuple[Noun, str] | None:
     """A noun phrase that means nothing here, and how it was made: random, popular, adversarial or attribute.
 
-    Adversarial: a kind of the same group as one that is there. Attribute: the kind is there, in another colour or size.
+    Adversarial: a kind of the same group as one that is there. Attribute: the kind is there, in another
+    colour or size.
     """
     for _ in range(8):
         how = kind or draw.choices(("random", "adversarial", "attribute"), (0.25, 0.35, 0.4))[0]
@@ -212,5 +219,3 @@ def absent_phrase(draw: Random, view: View) -> Phrase | None:
         return Phrase(text, None, "relation", ((head.text(), members), (noun.text(), (anchor,))))
     found = absent_noun(draw, view)
     return Phrase(found[0].text(), None, found[1], ((found[0].text(), ()),)) if found else None
-
-

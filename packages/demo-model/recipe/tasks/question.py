@@ -10,7 +10,7 @@ from random import Random
 from ..kinds import KINDS
 
 Box = tuple[float, float, float, float]
-# A noun phrase as it stands in a prompt, and the indices of the things that it means (none: there is no such thing).
+# A noun phrase as it stands in a prompt, and the indices of the things that it means: () if there is none.
 Mention = tuple[str, tuple[int, ...]]
 
 # LLaVA's own prompts.
@@ -29,9 +29,10 @@ _THE_IMAGE = re.compile("the image")
 class Question:
     """One question about a scene.
 
-    `refers` are indices into the scene's things: those that decide the answer. `box` is the referent's in the padded
-    square, where the answer is a box. `mentions` are the noun phrases of the prompt that name things, in order; `says` those
-    of an answer that lists several. `kind` tells questions of one task apart: the kind of a negative, of a phrase.
+    `refers` are indices into the scene's things: those that decide the answer. `box` is the referent's in the
+    padded square, where the answer is a box. `mentions` are the noun phrases of the prompt that name things, in
+    order; `says` those of an answer that lists several. `kind` tells questions of one task apart: the kind of a
+    negative, of a phrase.
     """
 
     task: str
@@ -95,7 +96,7 @@ def box_text(box: tuple[float, ...]) -> str:
 
 
 def vary(draw: Random, prompt: str, hint: bool = False) -> str:
-    """The prompt as somebody might type it: another word for the image, no capital, no end mark; LLaVA's hint if asked."""
+    """The prompt as somebody might type it: another word for the image, no capital, no end mark; or with the hint."""
     if "the image" in prompt and draw.random() < 0.5:
         prompt = _THE_IMAGE.sub(draw.choice(IMAGE_WORDS), prompt)
     if hint:

@@ -102,7 +102,9 @@ def ask_what_is(draw: Random, view: View) -> Question | None:
         words = draw.choice(RELATION_WORDS[relation])
         prompt = draw.choice(WHAT_IS).format(words, noun.text())
         prompt, answer = short(draw, prompt, article(view.things[there[0]].kind))
-        return Question("relation_what", prompt, answer, (there[0],), mentions=(mention(view, noun),), kind=relation)
+        return Question(
+            "relation_what", prompt, answer, (there[0],), mentions=(mention(view, noun),), kind=relation
+        )
     return None
 
 

@@ -1,11 +1,12 @@
-"""What can be said of a scene: which things a noun phrase means, where things stand to each other, which is larger.
+"""What can be said of a scene: which things a noun phrase means, how things stand, which is larger.
 
-All of it is strict: what somebody could argue about is None, and no question is asked of it. Places are compared by the
-things' centres in the padded square, with a margin.
+All of it is strict: what somebody could argue about is None, and no question is asked of it. Places are
+compared by the things' centres in the padded square, with a margin.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..kinds import GROUPS, KINDS, SHAPES
@@ -25,7 +26,10 @@ GROUP_NOUNS: dict[str, tuple[set[str], set[str]]] = {
     "insect": ({"butterfly", "bee", "ladybug"}, {"spider", "snail"}),
     "fruit": (_FRUIT, {"tomato", "carrot", "mushroom"}),
     "vehicle": (set(GROUPS["vehicles"]), set()),
-    "piece of clothing": ({"shirt", "dress", "hat", "shoe", "tie"}, {"crown", "handbag", "backpack", "boxing glove"}),
+    "piece of clothing": (
+        {"shirt", "dress", "hat", "shoe", "tie"},
+        {"crown", "handbag", "backpack", "boxing glove"},
+    ),
     "piece of furniture": ({"bed", "couch", "chair"}, {"bathtub", "toilet", "door", "television"}),
     "plant": (set(GROUPS["plants"]) - {"leaf"}, {"leaf", *GROUPS["food"]}),
     "flower": (_FLOWERS, {"cactus"}),
@@ -162,26 +166,24 @@ class View:
         return None if abs(difference) < max(MARGIN, 0.3 * extent) else difference > 0
 
     def extreme(self, members: tuple[int, ...] | list[int], largest: bool) -> int | None:
-        """The member that is clearly the largest or smallest by its box, if there is one; at least two members."""
+        """The member that is clearly the largest or smallest by its box, if there is one; of two at least."""
         order = sorted(members, key=lambda i: self.area[i], reverse=largest)
         a, b = self.area[order[0]], self.area[order[1]]
         return order[0] if max(a, b) > LARGER * min(a, b) else None
 
     def ordered(self, members: tuple[int, ...], axis: int) -> list[int] | None:
-        """The members along an axis (0: from the left, 1: from the top); None where two are too close to say."""
+        """The members along an axis (0: from the left, 1: from the top); None where two are too close."""
         centres = (self.x, self.y)[axis]
         order = sorted(members, key=lambda i: centres[i])
-        close = any(centres[b] - centres[a] < MARGIN for a, b in zip(order, order[1:]))
+        close = any(centres[b] - centres[a] < MARGIN for a, b in pairwise(order))
         return None if close else order
 
-    def cell(self, index: int) -> tuple[int, int, bool]:
-        """Column and row (-1, 0, 1) of the thing's centre in thirds of the image, and whether that is beyond doubt."""
+    def cell(self, index: int) -> tuple[int, int]:
+        """Column and row (-1, 0, 1) of the thing's centre in thirds of the image."""
         u = (self.x[index] - 0.5) / self.half[0]
         v = (self.y[index] - 0.5) / self.half[1]
-        sure = all(abs(abs(w) - 1 / 3) > 0.12 for w in (u, v))
-        return _third(u), _third(v), sure
+        return _third(u), _third(v)
 
 
 def _third(value: float) -> int:
     return -1 if value < -1 / 3 else 1 if value > 1 / 3 else 0
-
