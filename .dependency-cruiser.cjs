@@ -105,7 +105,7 @@ module.exports = {
       name: 'adapters-see-only-the-public-core',
       severity: 'error',
       from: { path: '^packages/(node|browser|deno|convert|llava-sp)/' },
-      to: { path: core, pathNot: `${core}(index|formats|worker)\\.ts$` },
+      to: { path: core, pathNot: `${core}(index|formats|calibrate|worker)\\.ts$` },
     },
   ],
   options: {

@@ -1,7 +1,7 @@
 import { cp, rm } from 'node:fs/promises';
 import { defineConfig } from 'tsup';
 
-const entries = ['src/index.ts', 'src/formats.ts', 'src/worker.ts'];
+const entries = ['src/index.ts', 'src/formats.ts', 'src/calibrate.ts', 'src/worker.ts'];
 
 await rm('dist', { recursive: true, force: true });
 

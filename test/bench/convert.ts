@@ -48,6 +48,7 @@ function measure(storage: Storage, lora = false): { rate: number; seconds: numbe
     values: { bytes, dtype: 'BF16' },
     lora: lora ? { rank, scale: 2, a, b, key: 'bench' } : null,
     rowScale: null,
+    moments: null,
     storage,
   };
   let seconds = Infinity;

@@ -4,6 +4,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Chunk, Storage, StoredChunk } from '../../packages/convert/src/quantise/chunk.ts';
 import { createKernels } from '../../packages/convert/src/quantise/kernels.ts';
 import { createPool } from '../../packages/convert/src/quantise/pool.ts';
+import { addMoments } from '../../packages/convert/src/calibrate.ts';
+import { momentsSize } from '../../packages/convert/src/quantise/feedback.ts';
 import { Quantiser } from '../../packages/convert/src/quantise/quantiser.ts';
 import { toFloat32 } from '../../packages/core/src/weights/floats.ts';
 import { normals, toBf16 } from './hand_made.ts';
@@ -26,6 +28,7 @@ function run(values: Float32Array, cols: number, storage: Storage, more: Partial
     values: raw(values),
     lora: null,
     rowScale: null,
+    moments: null,
     storage,
     ...more,
   });
@@ -92,6 +95,95 @@ describe('quantisation', () => {
     }
   }
 
+  /** Inputs of a product that hang together, as those of trained layers do. */
+  function inputs(rows: number, cols: number, seed: number): Float32Array {
+    const factors = normals(rows * 8, seed, 1);
+    const mix = normals(8 * cols, seed + 1, 1);
+    const noise = normals(rows * cols, seed + 2, 1);
+    return Float32Array.from({ length: rows * cols }, (_, at) => {
+      const [row, col] = [Math.floor(at / cols), at % cols];
+      let sum = 0.3 * noise[at];
+      for (let f = 0; f < 8; f++) sum += factors[row * 8 + f] * mix[f * cols + col];
+      return col % 50 === 0 ? 10 * sum : sum;
+    });
+  }
+
+  /** Squared differences of `x w^T` from the exact products, in parts of their squares. */
+  function outputError(x: Float32Array, w: Float32Array, stored: Float64Array, cols: number): number {
+    let [error, norm] = [0, 0];
+    for (let row = 0; row < x.length; row += cols) {
+      for (let out = 0; out < w.length; out += cols) {
+        let [wanted, found] = [0, 0];
+        for (let c = 0; c < cols; c++) {
+          wanted += x[row + c] * w[out + c];
+          found += x[row + c] * stored[out + c];
+        }
+        error += (found - wanted) ** 2;
+        norm += wanted ** 2;
+      }
+    }
+    return error / norm;
+  }
+
+  for (const [bits, group, cols] of [
+    [4, 32, 160],
+    [4, 64, 320],
+    [4, 128, 256],
+    [8, 64, 192],
+  ] as const) {
+    it(`q${bits} in groups of ${group}, calibrated, gives nearer products on inputs that it has not seen`, () => {
+      const w = normals(18 * cols, 31);
+      const x = inputs(300, cols, 41);
+      const values = new Float32Array(momentsSize(cols));
+      addMoments(values, x.subarray(0, 200 * cols), cols);
+      const storage = affine(bits, group, 2);
+      const unseen = x.subarray(200 * cols);
+      const moments = { key: `q${bits} ${cols}`, values };
+      const calibrated = run(w, cols, storage, { moments });
+      const back = dequantise(calibrated, storage);
+      const nearest = outputError(unseen, w, dequantise(run(w, cols, storage), storage), cols);
+      expect(outputError(unseen, w, back, cols) / nearest).toBeLessThan(0.5);
+      // What is reported is of the weights, as without calibration.
+      const error = back.reduce((sum, value, i) => sum + (value - w[i]) ** 2, 0);
+      expect(Math.abs(calibrated.error / error - 1)).toBeLessThan(0.01);
+      expect(run(w, cols, storage, { moments })).toEqual(calibrated);
+      // Row by row, as the chunks of a large matrix come.
+      const last = run(w.slice(17 * cols), cols, storage, { moments });
+      expect(Buffer.compare(last.values, calibrated.values.slice(-last.values.length))).toBe(0);
+      expect(Buffer.compare(last.scales, calibrated.scales.slice(-last.scales.length))).toBe(0);
+    });
+  }
+
+  it('is what it is without calibration where inputs say nothing: all zeros, or none that hangs together', () => {
+    const w = normals(8 * 192, 51);
+    const storage = affine(4, 64, 2);
+    const plain = run(w, 192, storage);
+    const zeros = { key: 'zeros', values: new Float32Array(momentsSize(192)) };
+    const even = new Float32Array(momentsSize(192));
+    for (let c = 0; c < 192; c++) even[c < 128 ? c * 129 : 128 * 128 + (c - 128) * 65] = 7;
+    for (const moments of [zeros, { key: 'even', values: even }]) {
+      const stored = run(w, 192, storage, { moments });
+      expect(Buffer.compare(stored.values, plain.values)).toBe(0);
+      expect(Buffer.compare(stored.biases, plain.biases)).toBe(0);
+    }
+  });
+
+  it('calibrated, bears inputs that are one and the same, huge, tiny or dead', () => {
+    const w = normals(8 * 128, 61);
+    const storage = affine(4, 32, 2);
+    for (const [size, name] of [
+      [1e9, 'huge'],
+      [1e-9, 'tiny'],
+    ] as const) {
+      const x = Float32Array.from({ length: 10 * 128 }, (_, i) => (i % 128 < 100 ? size : 0));
+      const values = new Float32Array(momentsSize(128));
+      addMoments(values, x, 128);
+      const back = dequantise(run(w, 128, storage, { moments: { key: name, values } }), storage);
+      expect(back.every((value, i) => Math.abs(value - w[i]) < 2)).toBe(true);
+      expect(outputError(x, w, back, 128)).toBeLessThan(1e-3);
+    }
+  });
+
   it('keeps groups of one value, of zeros, of tiny and of huge values', () => {
     const groups = [0, 0.125, -3, 1e-7, 60_000].map((x) => new Float32Array(32).fill(x));
     groups.push(normals(32, 5, 1e-6), normals(32, 6, 10_000));
@@ -133,6 +225,7 @@ describe('threads', () => {
     values: raw(normals(Math.abs(rows) * 64, 3)),
     lora: null,
     rowScale: null,
+    moments: null,
     storage: affine(4, 64, 2),
   });
 

@@ -149,6 +149,20 @@ INLINE void transpose(const float *const from[4], v128_t *to, uint32_t n) {
   }
 }
 
+/* Scale and bias of the first `some` lanes, in f16, to places `apart`, from `first` on. */
+INLINE void store_fit(const struct fit *f, uint32_t some, uint32_t apart, uint64_t first, uint16_t *scales,
+                      uint16_t *biases, struct stats *stats) {
+  float found[2][4];
+  store(found[0], f->scale);
+  store(found[1], f->bias);
+  for (uint32_t i = 0; i < some; i++) {
+    uint16_t scale = f32_to_f16(found[0][i]), bias = f32_to_f16(found[1][i]);
+    if ((scale & 0x7c00) == 0x7c00 || (bias & 0x7c00) == 0x7c00) stats->overflow++;
+    scales[first + (uint64_t)i * apart] = scale;
+    biases[first + (uint64_t)i * apart] = bias;
+  }
+}
+
 /* Rows of `cols` floats, `stride` apart, to codes [rows, cols * bits / 32] (u32, lowest bits first), scales and biases
  * [rows, cols / group]. `tries`: ranges to try; 0 is plain min/max. */
 EXPORT(quantise)
@@ -184,18 +198,75 @@ void quantise(const float *w, uint32_t rows, uint32_t cols, uint32_t stride, uin
       if (first + 2 < total) to[2 * words] = wasm_u32x4_extract_lane(word, 2);
       if (first + 3 < total) to[3 * words] = wasm_u32x4_extract_lane(word, 3);
     }
-    float found[4][4];
-    store(found[0], f.scale);
-    store(found[1], f.bias);
-    store(found[2], f.error);
-    store(found[3], squares);
-    for (uint32_t i = 0; i < 4 && first + i < total; i++) {
-      uint16_t scale = f32_to_f16(found[0][i]), bias = f32_to_f16(found[1][i]);
-      if ((scale & 0x7c00) == 0x7c00 || (bias & 0x7c00) == 0x7c00) stats->overflow++;
-      scales[first + i] = scale;
-      biases[first + i] = bias;
-      error += found[2][i];
-      norm += found[3][i];
+    const uint32_t some = total - first < 4 ? total - first : 4;
+    store_fit(&f, some, 1, first, scales, biases, stats);
+    float found[2][4];
+    store(found[0], f.error);
+    store(found[1], squares);
+    for (uint32_t i = 0; i < some; i++) {
+      error += found[0][i];
+      norm += found[1][i];
+    }
+  }
+  stats->error += error;
+  stats->norm += norm;
+}
+
+/* The columns whose errors are made up for together; a multiple of every group. */
+#define BLOCK 128
+
+/* As `quantise`, but for what the products give and not for the weights themselves: what a column's rounding does to the
+ * outputs is made up for in the columns of its block that are not rounded yet (the method is GPTQ's). `factors`: for each
+ * block the upper triangle U of the Cholesky decomposition U^T U of the inverse of its inputs' second moments, each row
+ * over its diagonal, [n, n] with n = 128 or, of the last block, what is left. Blocks are 128 * 128 floats apart. */
+EXPORT(quantise_calibrated)
+void quantise_calibrated(const float *w, uint32_t rows, uint32_t cols, uint32_t stride, uint32_t group, uint32_t bits,
+                         uint32_t tries, const float *factors, uint32_t *codes, uint16_t *scales, uint16_t *biases,
+                         struct stats *stats) {
+  static v128_t lanes[BLOCK], wanted[BLOCK];
+  const uint32_t a_row = cols / group, a_word = 32 / bits, words = cols / a_word;
+  const float top = (float)((1 << bits) - 1);
+  double error = 0, norm = 0;
+  for (uint32_t row = 0; row < rows; row += 4) {
+    const uint32_t some = rows - row < 4 ? rows - row : 4;
+    v128_t errors = SPLAT(0), squares = errors;
+    for (uint32_t start = 0; start < cols; start += BLOCK) {
+      const uint32_t n = cols - start < BLOCK ? cols - start : BLOCK;
+      const float *factor = factors + (uint64_t)start * BLOCK, *from[4];
+      /* The last lanes may repeat the last row. */
+      for (uint32_t i = 0; i < 4; i++) from[i] = w + (uint64_t)(row + (i < some ? i : some - 1)) * stride + start;
+      transpose(from, lanes, n);
+      for (uint32_t i = 0; i < n; i++) wanted[i] = lanes[i];
+      for (uint32_t at = 0; at < n; at += group) {
+        struct groups g = {lanes + at, group, SPLAT(top), SPLAT(0.5f * top), SPLAT(0)};
+        const struct fit f = choose(&g, bits, tries);
+        const v128_t inverse = reciprocal(f.scale);
+        v128_t word = wasm_i32x4_const_splat(0);
+        for (uint32_t i = at; i < at + group; i++) {
+          const v128_t code = code_of(lanes[i], inverse, f.bias, g.levels), stored = ADD(MUL(f.scale, code), f.bias);
+          const v128_t rest = SUB(lanes[i], stored), off = SUB(stored, wanted[i]);
+          const float *row_of = factor + i * n;
+          for (uint32_t j = i + 1; j < n; j++) lanes[j] = SUB(lanes[j], MUL(rest, splat_f32(row_of + j)));
+          errors = ADD(errors, MUL(off, off));
+          squares = ADD(squares, MUL(wanted[i], wanted[i]));
+          word = wasm_v128_or(word, wasm_i32x4_shl(wasm_i32x4_trunc_sat_f32x4(code), i % a_word * bits));
+          if (i % a_word + 1 < a_word) continue;
+          uint32_t *to = codes + (uint64_t)row * words + (start + i) / a_word;
+          to[0] = wasm_u32x4_extract_lane(word, 0);
+          if (some > 1) to[words] = wasm_u32x4_extract_lane(word, 1);
+          if (some > 2) to[2 * words] = wasm_u32x4_extract_lane(word, 2);
+          if (some > 3) to[3 * words] = wasm_u32x4_extract_lane(word, 3);
+          word = wasm_i32x4_const_splat(0);
+        }
+        store_fit(&f, some, a_row, (uint64_t)row * a_row + (start + at) / group, scales, biases, stats);
+      }
+    }
+    float found[2][4];
+    store(found[0], errors);
+    store(found[1], squares);
+    for (uint32_t i = 0; i < some; i++) {
+      error += found[0][i];
+      norm += found[1][i];
     }
   }
   stats->error += error;

@@ -3,6 +3,8 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { ArgumentError, nodeHost, type ModelFiles } from '@llava-sp/node';
 import { throwIfAborted } from '@llava-sp/core/formats';
+import { calibrate, type Calibration } from './calibrate.ts';
+import type { Plan } from './contract.ts';
 import { writePlan, type ConvertProgress } from './folder.ts';
 import { openPlan } from './plan.ts';
 import { checkQuantisation, type Quantisation } from './write/layout.ts';
@@ -20,6 +22,8 @@ export interface ConvertOptions {
   readonly out: string;
   /** How each part is stored; what is left out is as in {@link defaultQuantisation}. */
   readonly quantisation?: Partial<Quantisation>;
+  /** Codes are chosen by what the products give on these pictures; without it, by the weights alone. */
+  readonly calibration?: Calibration;
   /** Threads that quantise; one a core by default, at most 16: more of them wait for the disk, and each takes memory. */
   readonly threads?: number;
   /** Stops the work at once: `AbortedError`. The same call goes on later. */
@@ -30,7 +34,8 @@ export interface ConvertOptions {
 
 /**
  * Makes an on-device folder from a published checkpoint. Tensors are streamed: the memory does not grow with the model.
- * Interrupted in any way, the same call goes on behind the last finished shard and gives the same bytes.
+ * Interrupted in any way, the same call goes on behind the last finished shard and gives the same bytes; a calibration is
+ * made again.
  *
  * @throws {ArgumentError} `OPTION_INVALID`, `OUTPUT_NOT_EMPTY`.
  * @throws {LoadError} what is wrong with the published files, or `OUTPUT_FAILED` when the folder can't be written.
@@ -50,10 +55,25 @@ export async function convert(options: ConvertOptions): Promise<ConversionReport
   for (const files of [checkpoint, base, visionTower]) if (files) await checkApart(out, files);
   const plan = await openPlan({ checkpoint, base, visionTower }, signal);
   try {
-    return await writePlan(plan, { ...options, out, quantisation, threads });
+    const { calibration } = options;
+    const moments =
+      calibration &&
+      (await calibrate(runnable(calibration, plan, options), calibration, { threads, signal }));
+    return await writePlan(plan, { ...options, out, quantisation, threads, moments });
   } finally {
     await plan.close();
   }
+}
+
+/** @throws {ArgumentError} `OPTION_INVALID` when nothing was passed that runs. */
+function runnable({ model }: Calibration, plan: Plan, { checkpoint }: ConvertOptions): string | URL {
+  if (model !== undefined) return model;
+  if (plan.tokenizer.form === 'ready') return checkpoint;
+  throw new ArgumentError({
+    code: 'OPTION_INVALID',
+    message: 'A published checkpoint does not run by itself: there is nothing to calibrate by.',
+    fix: 'Convert it without calibration first, and pass that folder (calibration.model, or --calibrate-with).',
+  });
 }
 
 /** The folder can't be one that is read. */

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { LlavaSpError, LoadError } from '@llava-sp/core';
 import { parseModelConfig } from '@llava-sp/core/formats';
 import type { Plan } from './contract.ts';
+import type { Moments } from './quantise/feedback.ts';
 import { createPool } from './quantise/pool.ts';
 import { convertTokenizer } from './tokenizer/index.ts';
 import { modelCard } from './write/card.ts';
@@ -39,6 +40,8 @@ export interface WriteOptions {
   readonly out: string;
   readonly quantisation: Quantisation;
   readonly threads: number;
+  /** By on-device tensor: of the inputs that calibration saw; none by default. */
+  readonly moments?: ReadonlyMap<string, Moments>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ConvertProgress) => void;
   /** In bytes; for tests, which have no 256 MB to spare. */
@@ -47,7 +50,7 @@ export interface WriteOptions {
 
 /** Writes the folder that a plan describes. */
 export async function writePlan(plan: Plan, options: WriteOptions): Promise<ConversionReport> {
-  const { out, quantisation, signal } = options;
+  const { out, quantisation, signal, moments = new Map<string, Moments>() } = options;
   const start = performance.now();
   const placed = plan.tensors.map((tensor) => place(tensor, quantisation));
   const shards = cutShards(placed, options.shardBytes ?? SHARD_BYTES);
@@ -57,7 +60,7 @@ export async function writePlan(plan: Plan, options: WriteOptions): Promise<Conv
   // Before the weights: what can't be converted is said in a second, not after an hour.
   const tokenizer = await convertTokenizer(plan.tokenizer, context, signal);
   const version = await packageVersion();
-  const key = await fingerprint(plan, placed, shards, quantisation, version, signal);
+  const key = await fingerprint(plan, placed, shards, { quantisation, moments, version }, signal);
 
   return writing(out, async () => {
     const state = await openState(out, key);
@@ -75,7 +78,7 @@ export async function writePlan(plan: Plan, options: WriteOptions): Promise<Conv
         total,
         options.onProgress,
       );
-      await writeShards(shards, { folder: out, state, pool, signal, onBytes });
+      await writeShards(shards, { folder: out, state, pool, moments, signal, onBytes });
     } finally {
       await pool.close();
     }
@@ -113,13 +116,19 @@ function index(
   return { metadata: { total_size: report.total.bytes, sha256 }, weight_map: Object.fromEntries(names) };
 }
 
+/** How the shards are made of the plan. */
+interface Made {
+  readonly quantisation: Quantisation;
+  readonly moments: ReadonlyMap<string, Moments>;
+  readonly version: string;
+}
+
 /** Everything that the shards' bytes depend on: two runs of one key write the same. */
 async function fingerprint(
   plan: Plan,
   placed: readonly Placed[],
   shards: readonly Shard[],
-  quantisation: Quantisation,
-  version: string,
+  { quantisation, moments, version }: Made,
   signal?: AbortSignal,
 ): Promise<string> {
   const hash = createHash('sha256');
@@ -127,6 +136,9 @@ async function fingerprint(
     JSON.stringify([version, quantisation, plan.config, plan.sources.map(({ name, size }) => [name, size])]),
   );
   for (const { header } of shards) hash.update(header);
+  for (const { key, values } of new Set(moments.values())) {
+    hash.update(key).update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
   for (const { planned } of placed) {
     const { name, source, rows, lora, rowScale, kernel } = planned;
     const from = [source, lora?.a, lora?.b, rowScale].map((tensor) => tensor && [tensor.name, tensor.dtype]);

@@ -4,6 +4,7 @@
  * @module @llava-sp/convert
  */
 export { convert, type ConvertOptions } from './convert.ts';
+export type { Calibration, CalibrationQuestion } from './calibrate.ts';
 export type { ConvertProgress } from './folder.ts';
 export { defaultQuantisation, type PartFormat, type Quantisation } from './write/layout.ts';
 export type { ConversionReport, PartReport, ShardReport } from './write/report.ts';

@@ -1,4 +1,5 @@
 import type { FloatDType } from '../contract.ts';
+import type { Moments } from './feedback.ts';
 
 /** How the values of a tensor are stored. `tries`: see {@link Quantiser.run}. */
 export type Storage =
@@ -31,6 +32,8 @@ export interface Chunk {
   /** `[rows]`, LayerScale. */
   readonly rowScale: RawFloats | null;
   readonly storage: Storage;
+  /** Of what the rows are multiplied by: affine codes are then chosen for the products. `null`: for the weights. */
+  readonly moments: Moments | null;
 }
 
 /** `scale * B A` for these rows. */

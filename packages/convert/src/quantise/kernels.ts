@@ -37,6 +37,20 @@ export interface Kernels {
     biases: number,
     stats: number,
   ): void;
+  quantiseCalibrated(
+    w: number,
+    rows: number,
+    cols: number,
+    stride: number,
+    group: number,
+    bits: number,
+    tries: number,
+    factors: number,
+    codes: number,
+    scales: number,
+    biases: number,
+    stats: number,
+  ): void;
 }
 
 export async function createKernels(wasm: Uint8Array<ArrayBuffer>): Promise<Kernels> {
@@ -56,5 +70,6 @@ export async function createKernels(wasm: Uint8Array<ArrayBuffer>): Promise<Kern
     scaleRow: exports.scale_row,
     cellsFirst: exports.cells_first,
     quantise: exports.quantise,
+    quantiseCalibrated: exports.quantise_calibrated,
   };
 }

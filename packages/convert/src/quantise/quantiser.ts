@@ -1,5 +1,6 @@
 import type { FloatDType } from '../contract.ts';
 import { valueBytes, type Chunk, type LoraRows, type RawFloats, type StoredChunk } from './chunk.ts';
+import { feedbackFactors, type Moments } from './feedback.ts';
 import { dtypes, type Kernels } from './kernels.ts';
 
 const PANEL = 8;
@@ -16,6 +17,8 @@ export class Quantiser {
   /** Whose A lies prepared at the start of the memory, and where the rest begins. */
   #prepared: { key: string; end: number } | null = null;
   #top: number;
+  /** Of the moments that came last: the chunks of a tensor share them. */
+  #factors: { key: string; values: Float32Array } | null = null;
 
   constructor(kernels: Kernels) {
     this.#kernels = kernels;
@@ -42,6 +45,7 @@ export class Quantiser {
     const scales = this.#take(2 * block * groups);
     const biases = this.#take(2 * block * groups);
     const b = lora ? this.#take(4 * block * lora.rank) : 0;
+    const factors = affine && chunk.moments ? this.#writeFactors(chunk.moments, cols) : 0;
     const products = lora ? this.#take(4 * 4 * lora.rank) : 0;
     new Uint8Array(kernels.memory.buffer, stats, STATS_BYTES).fill(0);
 
@@ -82,7 +86,10 @@ export class Quantiser {
         to.set(new Uint8Array(kernels.memory.buffer, address, bytes), (to.length / rows) * row);
       if (affine) {
         const { group, bits, tries } = storage;
-        kernels.quantise(scratch, some, cols, stride, group, bits, tries, values, scales, biases, stats);
+        const to = [values, scales, biases, stats] as const;
+        if (factors)
+          kernels.quantiseCalibrated(scratch, some, cols, stride, group, bits, tries, factors, ...to);
+        else kernels.quantise(scratch, some, cols, stride, group, bits, tries, ...to);
         put(stored.scales, scales, 2 * some * groups);
         put(stored.biases, biases, 2 * some * groups);
         put(stored.values, values, valueBytes(storage, some * cols));
@@ -118,6 +125,14 @@ export class Quantiser {
     this.#kernels.toF32(source, result, count, dtypes[raw.dtype]);
     this.#top = top;
     return new Float32Array(this.#kernels.memory.buffer, result, count).slice();
+  }
+
+  #writeFactors({ key, values }: Moments, cols: number): number {
+    if (this.#factors?.key !== key) this.#factors = { key, values: feedbackFactors(values, cols) };
+    const bytes = new Uint8Array(this.#factors.values.buffer);
+    const address = this.#take(bytes.length);
+    this.#write(address, bytes);
+    return address;
   }
 
   /** A in panels at the start of the memory; returns the address behind them. */

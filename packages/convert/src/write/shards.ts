@@ -5,6 +5,7 @@ import { LoadError } from '@llava-sp/core';
 import { throwIfAborted, untilAborted } from '@llava-sp/core/formats';
 import type { PlannedTensor, SourceTensor } from '../contract.ts';
 import type { Chunk, LoraRows, RawFloats, StoredChunk } from '../quantise/chunk.ts';
+import type { Moments } from '../quantise/feedback.ts';
 import type { QuantiserPool } from '../quantise/pool.ts';
 import type { Placed, Shard } from './layout.ts';
 import { partialPath, saveState, type State, type TensorError } from './state.ts';
@@ -16,6 +17,8 @@ export interface ShardOptions {
   readonly folder: string;
   readonly state: State;
   readonly pool: QuantiserPool;
+  /** By on-device tensor: of the inputs that calibration saw. */
+  readonly moments: ReadonlyMap<string, Moments>;
   readonly signal?: AbortSignal;
   /** Called with the published bytes that were read and stored since the last call. */
   readonly onBytes: (bytes: number, tensor: string) => void;
@@ -44,7 +47,7 @@ export async function writeShards(shards: readonly Shard[], options: ShardOption
   const fill = (): void => {
     while (next < chunks.length && ahead.length < 2 * options.pool.size) {
       const chunk = chunks[next++];
-      const stored = prepare(chunk, signal).then((ready) => options.pool.run(ready));
+      const stored = prepare(chunk, options.moments, signal).then((ready) => options.pool.run(ready));
       // It is looked at in its turn; until then nobody listens.
       stored.catch(() => undefined);
       ahead.push({ placed: chunk.placed, last: chunk.last, bytes: chunk.bytes, stored });
@@ -155,7 +158,11 @@ export function inputBytes({ planned, cols }: Placed): number {
   return (planned.shape[0] ?? 1) * rowSize(planned, cols);
 }
 
-async function prepare({ placed, begin, end }: Cut, signal?: AbortSignal): Promise<Chunk> {
+async function prepare(
+  { placed, begin, end }: Cut,
+  moments: ReadonlyMap<string, Moments>,
+  signal?: AbortSignal,
+): Promise<Chunk> {
   const { planned, cols, storage } = placed;
   const { source, rows, lora, rowScale, kernel } = planned;
   const [values, update, scales] = await Promise.all([
@@ -171,6 +178,7 @@ async function prepare({ placed, begin, end }: Cut, signal?: AbortSignal): Promi
     lora: update,
     rowScale: scales,
     storage,
+    moments: moments.get(planned.name) ?? null,
   };
 }
 

@@ -1,3 +1,4 @@
+import type { Backend } from '../backend/index.ts';
 import { openSource } from '../download/index.ts';
 import type { ModelSource } from '../download/source.ts';
 import { LoadError, throwIfAborted } from '../errors/index.ts';
@@ -37,11 +38,12 @@ export async function loadModel(host: Host, source: ModelSource, options: LoadOp
   return new Model(await loadEngine(host, source, options));
 }
 
-/** {@link loadModel} without the API around it. */
+/** {@link loadModel} without the API around it. `wrap`: what the model is to run on, made of the device's own backend. */
 export async function loadEngine(
   host: Host,
   source: ModelSource,
   options: LoadOptions = {},
+  wrap: (backend: Backend) => Backend = (backend) => backend,
 ): Promise<LocalEngine> {
   checkLoadOptions(source, options);
   const { signal, onProgress } = options;
@@ -83,7 +85,7 @@ export async function loadEngine(
     const backend = { threads, variant: kernels, precision, gpu, keepContext };
     // The caller's device is used once: when it is lost, one of our own takes its place.
     gpu = undefined;
-    current = await startDevice(host, files, parts, device, backend, report, stop);
+    current = await startDevice(host, files, parts, device, backend, report, wrap, stop);
     // Loading is over: later starts replace a lost device, and nobody watches those.
     report = () => undefined;
     for (const warning of current.warnings) warnings.addOnce(warning);

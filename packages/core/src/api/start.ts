@@ -1,4 +1,4 @@
-import type { BackendReport, Choice, Warning } from '../backend/index.ts';
+import type { Backend, BackendReport, Choice, Warning } from '../backend/index.ts';
 import { createBackend, type BackendOptions, type Device } from '../backends/index.ts';
 import { throwIfAborted } from '../errors/index.ts';
 import type { Host, ModelFiles } from '../host.ts';
@@ -29,7 +29,7 @@ export type ReportProgress = (
 ) => void;
 
 /**
- * Starts a backend, loads the weights from the folder's files, and compiles what a first question needs. Nothing stays
+ * Starts a backend (as `wrap` returns it), loads the weights from the folder's files, and compiles what a first question needs. Nothing stays
  * behind after an error: threads are stopped, the device is freed and the files are closed.
  */
 export async function startDevice(
@@ -39,13 +39,15 @@ export async function startDevice(
   device: Device,
   options: BackendOptions,
   progress: ReportProgress,
+  wrap: (backend: Backend) => Backend,
   signal?: AbortSignal,
 ): Promise<Started> {
   const { config } = parts;
   const store = await openWeights(files, signal);
   try {
     progress('device', 0.05);
-    const { backend, refusals, warnings } = await createBackend(host, device, options);
+    const { backend: own, refusals, warnings } = await createBackend(host, device, options);
+    const backend = wrap(own);
     try {
       const programs = everyProgram(config);
       const { summary: weights, context } = await loadWeights(
