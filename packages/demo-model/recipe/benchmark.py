@@ -247,6 +247,15 @@ def attribution() -> str:
     return "\n".join(lines) + "\n"
 
 
+def calibration(b: Benchmark, count: int) -> None:
+    """Pictures with questions as training asks them: what `llava-sp convert --calibrate` rounds the weights by."""
+    for _ in range(count):
+        scene = b.scene(False)
+        picture = b.save(world.render(b.rng, scene), scene, "trained")
+        for q in tasks.ask_all(b.draw, scene, 4):
+            b.add("question.jsonl", picture, q.prompt, q.task)
+
+
 MANIFEST = {
     "name": "demo",
     "images": "images",
@@ -260,9 +269,13 @@ MANIFEST = {
 }
 
 
-def write(b: Benchmark, description: str) -> None:
+def write_rows(b: Benchmark) -> None:
     for name, rows in b.rows.items():
         (b.out / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write(b: Benchmark, description: str) -> None:
+    write_rows(b)
     (b.out / "refcoco.json").write_text(json.dumps(b.refer, separators=(",", ":")) + "\n")
     (b.out / "benchmark.json").write_text(
         json.dumps({**MANIFEST, "description": description}, indent=2) + "\n"
@@ -276,13 +289,21 @@ def main() -> None:
     parser.add_argument("--trained", type=int, default=2000, help="scenes of the styles that training sees")
     parser.add_argument("--held-out", type=int, default=0, help="scenes of the style that it never sees")
     parser.add_argument("--pairs", type=int, default=8, help="one pair of pictures for so many scenes")
+    parser.add_argument(
+        "--calibration", type=int, help="write so many scenes with plain questions, and no benchmark"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another set of scenes")
     parser.add_argument(
         "--sizes", type=int, nargs=2, default=(160, 640), help="range of the longer side in pixels"
     )
     args = parser.parse_args()
     (args.out / "images").mkdir(parents=True, exist_ok=True)
-    b = Benchmark(args.out, tuple(args.sizes), np.random.default_rng((*SEED, args.seed)), Random(args.seed))
+    stream = (*SEED, args.seed, 1) if args.calibration else (*SEED, args.seed)
+    b = Benchmark(args.out, tuple(args.sizes), np.random.default_rng(stream), Random(args.seed))
+    if args.calibration:
+        calibration(b, args.calibration)
+        write_rows(b)
+        return
     for split, count in (("trained", args.trained), ("held_out", args.held_out)):
         for _ in range(count):
             scene = b.scene(split == "held_out")

@@ -15,6 +15,7 @@ SHORT = (
     "Caption the image.",
     "Write a short caption for the image.",
     "Provide a one-sentence caption for the provided image.",
+    "Provide a one-sentence caption for the provided image.",
     "Give a brief description of the image.",
     "What does the image show?",
     "Please describe the image in one sentence.",
@@ -24,7 +25,8 @@ SHORT = (
     "Describe the image.",
 )
 DETAILED = (
-    "Describe the image in detail.",
+    "Describe this image in detail.",
+    "Describe this image in detail.",
     "Describe the image in detail.",
     "Please describe the image in detail.",
     "Give a detailed description of the image.",
