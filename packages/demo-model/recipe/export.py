@@ -1,20 +1,28 @@
-"""Write the on-device folder: `python -m recipe.export --run DIR --model ../model [--weights average|model] [--bits 4]`."""
+"""Write an on-device folder: `python -m recipe.export --run DIR --variant cropping --model ../model [--float32]`.
+
+The baseline's folder has no `spatial_config`: it is a LLaVA-1.5. `--float32` keeps the weights as they were trained, for
+`llava-sp convert` to quantise.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.numpy import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from .data import MEAN, STD
-from .model import LlavaSp, ModelConfig, QuantEmbedding, QuantLinear
+from .joint import VISION
+from .model import SIZES, ModelConfig, QuantEmbedding, QuantLinear, VisionModel
 from .quantise import affine_codes, pack
-from .tasks import DESCRIBE
+from .reader import Reader
+from .spatial import VARIANTS
 from .text import BOS, EOS, IMAGE, PAD, load_or_build, tokenizer_config
 
 GROUP = 32
@@ -26,15 +34,31 @@ PLAIN = (
 )
 
 
-def load_model(run: Path, which: str) -> LlavaSp:
-    """The trained model; `which` is `average` (of the weights over the last steps) or `model`."""
+@dataclass
+class Trained:
+    """One trained variant: the frozen tower and what reads it."""
+
+    tower: VisionModel
+    reader: Reader
+
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """The modules that ship, by the beginning of their names."""
+        yield VISION.removesuffix("."), self.tower
+        yield from ((name, part) for name, part in self.reader.named_children() if name != "teaching")
+
+
+def load_trained(run: Path, variant: str, which: str, size: str) -> Trained:
+    """From RUN/joint.pt; `which` is `average` (of the weights over the last steps) or `model`."""
     tokenizer = load_or_build(run / "tokenizer.json")
-    model = LlavaSp(ModelConfig(vocab_size=tokenizer.get_vocab_size()))
-    model.load_state_dict(torch.load(run / "joint.pt", weights_only=True, map_location="cpu")[which])
-    return model.eval()
+    c = replace(SIZES[size], vocab_size=tokenizer.get_vocab_size())
+    state = torch.load(run / "joint.pt", weights_only=True, map_location="cpu")
+    trained = Trained(VisionModel(c), Reader(c, variant))
+    trained.tower.load_state_dict(state["vision"])
+    trained.reader.load_state_dict(state["variants"][variant][which])
+    return trained
 
 
-def config(c: ModelConfig, ids: dict[str, int], bits: int) -> dict[str, object]:
+def config(c: ModelConfig, variant: str, ids: dict[str, int], bits: int) -> dict[str, object]:
     out: dict[str, object] = {
         "model_type": "llava_sp",
         "architectures": ["LlavaSpForConditionalGeneration"],
@@ -43,12 +67,6 @@ def config(c: ModelConfig, ids: dict[str, int], bits: int) -> dict[str, object]:
         "vision_feature_select_strategy": "default",
         "projector_hidden_act": "gelu",
         "image_aspect_ratio": "pad",
-        # Of the wordings in tasks.py the one that can also say that something is not there.
-        "task_prompts": {
-            "ground": "Where is the {phrase}?",
-            "describe": DESCRIBE.format("{box}"),
-            "caption": {"short": "Describe the image.", "detailed": "Describe the image."},
-        },
         "vision_config": {
             "model_type": "clip_vision_model",
             "hidden_size": c.vision_width,
@@ -79,13 +97,16 @@ def config(c: ModelConfig, ids: dict[str, int], bits: int) -> dict[str, object]:
             "bos_token_id": ids[BOS],
             "eos_token_id": ids[EOS],
         },
-        "spatial_config": {
-            "type": "cropping",
+    }
+    if variant != "baseline":
+        spatial: dict[str, object] = {
+            "type": variant,
             "num_tokens": c.spatial_tokens,
             "feature_size": c.spatial_width,
-            "detail": {"kernel_size": c.detail_kernel, "stride": c.detail_stride},
-        },
-    }
+        }
+        if variant == "cropping":
+            spatial["detail"] = {"kernel_size": c.detail_kernel, "stride": c.detail_stride}
+        out["spatial_config"] = spatial
     if bits:
         out["quantization"] = {
             "group_size": GROUP,
@@ -96,24 +117,24 @@ def config(c: ModelConfig, ids: dict[str, int], bits: int) -> dict[str, object]:
     return out
 
 
-def tensors(model: LlavaSp, bits: int) -> dict[str, np.ndarray]:
+def tensors(trained: Trained, bits: int) -> dict[str, np.ndarray]:
     """On-device names to arrays; `bits` 0 keeps float32 and the convolutions' [S, C, k, k]."""
     out: dict[str, np.ndarray] = {}
-    quantised = {n for n, m in model.named_modules() if isinstance(m, QuantLinear | QuantEmbedding)}
-    for name, value in model.state_dict().items():
-        if name.startswith("auxiliary."):
-            continue
-        layer, _, kind = name.rpartition(".")
-        if bits and kind == "weight" and layer in quantised:
-            codes, scale, bias = affine_codes(value, 8 if layer == EMBEDDING else bits, GROUP)
-            words = pack(codes, 8 if layer == EMBEDDING else bits)
-            out[name] = words.numpy().view(np.uint32)
-            out[f"{layer}.scales"] = scale[..., 0].half().numpy()
-            out[f"{layer}.biases"] = bias[..., 0].half().numpy()
-        elif bits:
-            out[name] = (value.half() if value.ndim >= 2 else value).numpy()
-        else:
-            out[name] = unroll(name, value, model.config).contiguous().numpy()
+    for part, module in trained.parts():
+        quantised = {n for n, m in module.named_modules() if isinstance(m, QuantLinear | QuantEmbedding)}
+        for own, value in module.state_dict().items():
+            layer, _, kind = own.rpartition(".")
+            name = f"{part}.{own}"
+            if bits and kind == "weight" and layer in quantised:
+                width = 8 if f"{part}.{layer}" == EMBEDDING else bits
+                codes, scale, bias = affine_codes(value, width, GROUP)
+                out[name] = pack(codes, width).numpy().view(np.uint32)
+                out[f"{part}.{layer}.scales"] = scale[..., 0].half().numpy()
+                out[f"{part}.{layer}.biases"] = bias[..., 0].half().numpy()
+            elif bits:
+                out[name] = (value.half() if value.ndim >= 2 else value).numpy()
+            else:
+                out[name] = unroll(name, value, trained.reader.config).contiguous().numpy()
     return out
 
 
@@ -125,12 +146,13 @@ def unroll(name: str, value: Tensor, c: ModelConfig) -> Tensor:
     return value
 
 
-def write_folder(model: LlavaSp, run: Path, folder: Path, bits: int) -> None:
+def write_folder(trained: Trained, run: Path, folder: Path, bits: int) -> None:
+    c, variant = trained.reader.config, trained.reader.variant
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = load_or_build(run / "tokenizer.json")
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     ids = {s: tokenizer.token_to_id(s) for s in (PAD, BOS, EOS, IMAGE)}
-    size = model.config.image_size
+    size = c.image_size
     preprocessor = {
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": True,
@@ -145,26 +167,30 @@ def write_folder(model: LlavaSp, run: Path, folder: Path, bits: int) -> None:
         "image_mean": list(MEAN),
         "image_std": list(STD),
     }
-    generation = {"bos_token_id": ids[BOS], "eos_token_id": ids[EOS], "pad_token_id": ids[PAD], "do_sample": False, "max_new_tokens": 64}  # fmt: skip
+    generation = {"bos_token_id": ids[BOS], "eos_token_id": ids[EOS], "pad_token_id": ids[PAD], "do_sample": False, "max_new_tokens": 128}  # fmt: skip
     files = {
-        "config.json": config(model.config, ids, bits),
+        "config.json": config(c, variant, ids, bits),
         "preprocessor_config.json": preprocessor,
         "tokenizer_config.json": tokenizer_config(),
         "generation_config.json": generation,
     }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n")
-    save_file(tensors(model, bits), str(folder / "model.safetensors"), metadata={"format": "pt"})
+    save_file(tensors(trained, bits), str(folder / "model.safetensors"), metadata={"format": "pt"})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=Path(__file__).parent.parent / "model")
+    parser.add_argument("--variant", choices=VARIANTS, default="cropping")
+    parser.add_argument("--size", choices=tuple(SIZES), default="cpu", help="as trained")
     parser.add_argument("--weights", choices=("average", "model"), default="average")
-    parser.add_argument("--bits", type=int, choices=(0, 4, 8), default=4, help="0: float32, unquantised")
+    parser.add_argument("--bits", type=int, choices=(4, 8), default=4, help="of the matrices; the token table has 8")
+    parser.add_argument("--float32", action="store_true", help="unquantised")
     args = parser.parse_args()
-    write_folder(load_model(args.run, args.weights), args.run, args.model, args.bits)
+    trained = load_trained(args.run, args.variant, args.weights, args.size)
+    write_folder(trained, args.run, args.model, 0 if args.float32 else args.bits)
     for file in sorted(args.model.iterdir()):
         print(f"{file.name} {file.stat().st_size / 1024:.0f} KiB")
 

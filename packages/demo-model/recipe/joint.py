@@ -124,7 +124,8 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
             figures = validation.run({v: learner.average for v, learner in learners.items()})
             if team.leads:
                 log.write("validation", step, step * args.joint_batch, elapsed, figures)
-                print(f"validation {step} {elapsed:.1f} min", line(figures), flush=True)
+                means = {k.removesuffix("/mean"): v for k, v in figures.items() if k.endswith("/mean")}
+                print(f"validation {step} {elapsed:.1f} min", line(means), flush=True)
         if team.leads and (done or elapsed - saved > CHECKPOINT_MINUTES):
             saved = elapsed
             variants = {v: learner.state() for v, learner in learners.items()}
@@ -146,7 +147,8 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
         if step % 50 == 0 and team.leads:
             means = mean.take()
             log.write("quantised" if quantised else "joint", step, step * args.joint_batch, elapsed, means)
-            print(f"joint {step} {elapsed:.1f} min", line(means), flush=True)
+            shown = {k: v for k, v in means.items() if not k.split("/")[1].startswith("exact")}
+            print(f"joint {step} {elapsed:.1f} min", line(shown), flush=True)
 
 
 def line(figures: dict[str, float]) -> str:
