@@ -56,6 +56,15 @@ describe('the file', () => {
     });
   });
 
+  test('a run with a smaller limit loses none of the answers of a larger one', async () => {
+    await withFiles({ 'answers.jsonl': [line(1, 'a'), line(2, 'b'), line(3, 'c')] }, async (folder) => {
+      const path = join(folder, 'answers.jsonl');
+      const file = await AnswersFile.open(path);
+      await file.close([file.lines[1]]);
+      expect(await idsOf(path)).toEqual([1, 2, 3]);
+    });
+  });
+
   test.each([1, 12, 60])('a last line that lacks its last %i bytes is asked again', async (cut) => {
     const whole = linesOf([line(1, 'one'), line(2, 'zwei: zwölf')]);
     const torn = Buffer.from(whole).subarray(0, -cut);

@@ -128,6 +128,7 @@ describe('wrong usage', () => {
     [['--box', 'x'], /--box wants one of xywh, xyxy/],
     [['--prompt', 'Where?'], /--prompt wants a text with \{phrase\}/],
     [['--temperature', '1'], /it takes no --temperature/],
+    [[join(demo, 'vqa.jsonl'), '--metric', 'none'], /vqa has no truth to score by: --out DIR/],
     [['--compare', 'a.json'], /wants two reports or more/],
     [['--answers', 'a.jsonl'], /of one file of questions, not of 4 tasks/],
   ])('%j', async (args, message) => {

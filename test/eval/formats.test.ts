@@ -236,6 +236,17 @@ describe('benchmark.json', () => {
     });
   });
 
+  test("a prompt is RefCOCO's alone", async () => {
+    const box = [{ question_id: 1, image: 'a.png', sent: 'the dog', bbox: [0, 0, 1, 1] }];
+    const options = { prompt: 'Where is {phrase}?' };
+    const [pope] = await open(files, 'pope_random.jsonl', options);
+    const [refcoco] = await open({ 'r.jsonl': box }, 'r.jsonl', options);
+    expect([pope.prompt, refcoco.prompt]).toEqual([null, 'Where is {phrase}?']);
+    await expect(open({ 'r.jsonl': box }, 'r.jsonl', { prompt: 'Where?' })).rejects.toThrow(
+      /lacks \{phrase\}/,
+    );
+  });
+
   test('other questions have another hash', async () => {
     const [before] = await open(files, 'benchmark.json');
     const changed = { ...files, 'pope_popular.jsonl': [{ ...files['pope_popular.jsonl'][0], label: 'yes' }] };

@@ -52,6 +52,10 @@ async function benchmarkOf(args: readonly string[], flags: Flags): Promise<Bench
 
 /** Asks a model, from where an earlier run of the same was ended. */
 async function evaluate(benchmark: Benchmark, flags: Flags): Promise<number> {
+  const untold = benchmark.tasks.find(({ metric }) => metric === 'none');
+  if (untold && flags.out === undefined) {
+    throw new UsageError(`${untold.name} has no truth to score by: --out DIR keeps the answers`);
+  }
   const start = performance.now();
   const maxTokens = numberOption('max-tokens', flags['max-tokens']);
   const signal = interruptSignal();

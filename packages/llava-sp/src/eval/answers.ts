@@ -104,11 +104,14 @@ export class AnswersFile {
     this.#lines.push(line);
   }
 
-  /** Closes it; `order`, where all is done: the lines as they are to stand, which is how the official scorers want them. */
+  /**
+   * Closes it. `order`, where all of these questions are done: the lines as they are to stand, which is how the official scorers want
+   * them. Where there are others, of a run with a larger limit, nothing moves.
+   */
   async close(order?: readonly AnswerLine[]): Promise<void> {
     await this.#handle.close();
-    const sorted = order?.every((line, i) => line === this.#lines[i]);
-    if (order && !(sorted && order.length === this.#lines.length)) await replace(this.#path, order);
+    if (order?.length !== this.#lines.length) return;
+    if (order.some((line, i) => line !== this.#lines[i])) await replace(this.#path, order);
   }
 }
 

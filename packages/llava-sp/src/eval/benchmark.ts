@@ -111,7 +111,8 @@ async function openTask(
     const none = options.split === null ? 'questions' : `questions of the split ${options.split}`;
     throw invalid(files.join(', '), `it has no ${none}`);
   }
-  const { suffix, prompt } = options;
+  const { suffix } = options;
+  const prompt = metric === 'refcoco' ? options.prompt : null;
   if (prompt !== null && !prompt.includes('{phrase}')) throw invalid(name, 'its prompt lacks {phrase}');
   const hash = createHash('sha256');
   for (const file of [...files, ...(options.annotations === null ? [] : [options.annotations])]) {
