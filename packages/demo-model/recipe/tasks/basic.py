@@ -118,7 +118,7 @@ SAYS = (
 NO_TEXT = "There is no text."
 
 
-def _some_noun(draw: Random, view: View) -> Noun | None:
+def some_noun(draw: Random, view: View) -> Noun | None:
     """A noun phrase of one, several or all things."""
     index = draw.randrange(len(view.things))
     t = view.things[index]
@@ -130,8 +130,8 @@ def _some_noun(draw: Random, view: View) -> Noun | None:
         return Noun(None, colour, t.kind)
     if chance < 0.75 and GROUPS_OF[t.kind]:
         return Noun(None, colour if t.kind in SHAPES else None, draw.choice(GROUPS_OF[t.kind]))
-    if chance < 0.82:
-        return Noun(t.size, None, draw.choice((t.kind, *GENERIC)))
+    if chance < 0.84:
+        return Noun(t.size, colour if draw.random() < 0.4 else None, draw.choice((t.kind, t.kind, *GENERIC)))
     return Noun(None, colour, draw.choice(GENERIC))
 
 
@@ -140,9 +140,10 @@ def ask_count(draw: Random, view: View) -> Question | None:
         found = absent_noun(draw, view)
         noun = found[0] if found else None
     else:
-        noun = _some_noun(draw, view)
-        if noun and draw.random() < 0.6 and len(view.meaning(noun) or ()) == 1:
-            noun = _some_noun(draw, view)  # one is the commonest count, and the least to learn from
+        noun = some_noun(draw, view)
+        for _ in range(2):  # one is the commonest count, and the least to learn from
+            if noun and len(view.meaning(noun) or ()) == 1 and draw.random() < 0.75:
+                noun = some_noun(draw, view)
     members = view.meaning(noun) if noun else None
     if noun is None or members is None:
         return None
@@ -157,8 +158,8 @@ def ask_presence(draw: Random, view: View, how: str | None = None) -> Question |
     if yes:
         found = [
             n
-            for n in (_some_noun(draw, view) for _ in range(4))
-            if n and not (n.noun in GENERIC and not n.colour)
+            for n in (some_noun(draw, view) for _ in range(4))
+            if n and not (n.noun in GENERIC and (n.size or not n.colour))
         ]
         noun, how = next((n for n in found if view.meaning(n)), None), "yes"
     else:

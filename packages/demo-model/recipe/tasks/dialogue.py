@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from .basic import ask_count, ask_presence
+from .basic import ask_count, ask_presence, some_noun
 from .ground import there_is_no
-from .phrases import absent_noun, one, phrase
+from .phrases import absent_noun, absent_phrase, one, phrase
 from .question import Question, article, box_text, short
 from .relation import SIDES, ask_extreme, ask_what_is
 from .view import RELATION_WORDS, RELATIONS, Noun, View
@@ -118,11 +118,10 @@ def _counts(draw: Random, view: View) -> list[Question]:
     first = ask_count(draw, view)
     out = [first] if first else []
     for _ in range(draw.randrange(1, 4)):
-        t = draw.choice(view.things)
-        found = absent_noun(draw, view) if draw.random() < 0.3 else None
-        noun = found[0] if found else Noun(None, t.colour if draw.random() < 0.4 else None, t.kind)
-        members = view.meaning(noun)
-        if members is None or noun.noun == "word":
+        found = absent_noun(draw, view) if draw.random() < 0.2 else None
+        noun = found[0] if found else some_noun(draw, view)
+        members = view.meaning(noun) if noun else None
+        if noun is None or members is None:
             continue
         many = noun.plural()
         prompt, answer = short(draw, draw.choice(AND_MANY).format(many), str(len(members)))
@@ -131,8 +130,13 @@ def _counts(draw: Random, view: View) -> list[Question]:
 
 
 def _presences(draw: Random, view: View) -> list[Question]:
-    first = ask_presence(draw, view)
-    if first is None or not first.mentions or f" {first.mentions[0][0]}" not in first.prompt:
+    absent = absent_phrase(draw, view) if draw.random() < 0.4 else None
+    if absent:
+        prompt = f"Do you see the {absent.text}?"
+        first = Question("presence", prompt, "No", mentions=absent.mentions, kind=absent.kind)
+    else:
+        first = ask_presence(draw, view)
+    if first is None:
         return []
     out = [first]
     for _ in range(draw.randrange(1, 4)):

@@ -163,7 +163,7 @@ def absent_noun(draw: Random, view: View, kind: str | None = None) -> tuple[Noun
             noun = Noun(None, None, draw.choice(_NO_WORDS))
         elif how == "adversarial":
             noun = Noun(None, None, draw.choice(_GROUP_OF[t.kind]))
-            if draw.random() < 0.15:
+            if draw.random() < 0.4:
                 noun = Noun(None, None, draw.choice(tuple(GROUP_NOUNS)))
         else:
             noun = _other_attribute(draw, view, t.kind, t.colour, t.size)
@@ -178,10 +178,16 @@ def _other_attribute(draw: Random, view: View, kind: str, colour: str | None, si
     """The kind in another colour or size, mostly one that something else here has."""
     others = [o.colour for o in view.things if o.colour]
     chance = draw.random()
-    if chance < 0.25:
+    if draw.random() < 0.15 and all(o.colour for o in view.things):
+        return Noun(None, draw.choice(COLOUR_NAMES), draw.choice(GENERIC))
+    if chance < 0.4 and draw.random() < 0.2:
+        kind = draw.choice((*GROUPS_OF[kind], kind))
+    if chance < 0.22:
         return Noun(draw.choice(SIZE_NAMES), None, kind)
-    if chance < 0.35 and colour:
+    if chance < 0.28 and colour:
         return Noun(draw.choice(SIZE_NAMES), colour, kind)
+    if chance < 0.4:
+        return Noun(None, draw.choice(COLOUR_NAMES), kind)
     if chance < 0.55 and colour:
         # Its colour on another kind: of what is here, or a shape.
         other = draw.choice([o.kind for o in view.things if o.kind != "word"] + list(SHAPES))
