@@ -30,7 +30,6 @@ from .tasks.view import Noun
 
 # Training draws from numpy seeds [SEED + ..., worker]; these streams have another shape and never meet them.
 SEED = (990_002, 1, 1)
-QUALITY = 90
 POPULAR = 30  # the commonest kinds, of which POPE's popular negatives are taken
 POPE = ("random", "popular", "adversarial", "attribute")
 VQA: dict[str, tuple[tasks.Maker, ...]] = {
@@ -64,6 +63,7 @@ class Benchmark:
 
     out: Path
     sizes: tuple[int, int]
+    quality: int
     rng: np.random.Generator
     draw: Random
     pictures: list[Picture] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Benchmark:
 
     def save(self, image: Image.Image, scene: world.Scene, split: str) -> Picture:
         name = f"{split}-{len(self.pictures):05d}.jpg"
-        image.save(self.out / "images" / name, quality=QUALITY)
+        image.save(self.out / "images" / name, quality=self.quality)
         things = [replace(t, sprite=None) for t in scene.things]
         self.pictures.append(Picture(name, split, View(replace(scene, things=things, owner=None))))
         return self.pictures[-1]
@@ -296,10 +296,11 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs=2, default=(160, 640), help="range of the longer side in pixels"
     )
+    parser.add_argument("--quality", type=int, default=90, help="of the JPEG files")
     args = parser.parse_args()
     (args.out / "images").mkdir(parents=True, exist_ok=True)
     stream = (*SEED, args.seed, 1) if args.calibration else (*SEED, args.seed)
-    b = Benchmark(args.out, tuple(args.sizes), np.random.default_rng(stream), Random(args.seed))
+    b = Benchmark(args.out, tuple(args.sizes), args.quality, np.random.default_rng(stream), Random(args.seed))
     if args.calibration:
         calibration(b, args.calibration)
         write_rows(b)
