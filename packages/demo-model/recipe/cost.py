@@ -26,8 +26,7 @@ from .segments import QuestionBatches, join, mixture
 from .text import Text
 from .vision import Tower, patch_loss
 
-SCENES = 4
-STEPS = 2
+SCENES = 2
 
 
 @dataclass
@@ -40,17 +39,14 @@ class Part:
 
 
 def measure(name: str, step: Callable[[], object]) -> Part:
-    """The fastest of a few runs behind a first one, which also counts the operations of matrix products."""
+    """A run behind a first one, which warms up and counts the operations of matrix products."""
     with FlopCounterMode(display=False) as counter:
         step()
-    best = float("inf")
-    for _ in range(STEPS):
-        start = time.perf_counter()
-        step()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return Part(name, best / SCENES, counter.get_total_flops() / SCENES)
+    start = time.perf_counter()
+    step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return Part(name, (time.perf_counter() - start) / SCENES, counter.get_total_flops() / SCENES)
 
 
 def millions(*modules: nn.Module) -> float:

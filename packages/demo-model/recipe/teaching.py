@@ -62,7 +62,7 @@ def products(q: Tensor, keys: Tensor, group: Tensor) -> Tensor:
     small product for each group, and no copies of keys."""
     counts = group.bincount(minlength=len(keys)).tolist()
     parts = [a.flatten(0, 1) @ k.T for a, k in zip(q.split(counts), keys)]
-    return torch.cat(parts).view(*q.shape[:2], -1) * q.shape[-1] ** -0.5
+    return torch.cat(parts).view(*q.shape[:2], keys.shape[1]) * q.shape[-1] ** -0.5
 
 
 def scores(watched: Watched, at: Tensor, scene: Tensor, heads: slice) -> Tensor:
