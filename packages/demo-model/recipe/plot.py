@@ -1,4 +1,4 @@
-"""Draw the training curve: `python -m recipe.plot --run DIR --out training.png`."""
+"""Draw the training curves of both stages: `python -m recipe.plot --run DIR --out training.png`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,45 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
-VISION = {"colour": "colour", "shape": "shape", "size": "size", "count_all": "count, all"}
-JOINT = {"token_exists": "yes/no", "token_count": "count", "token_colour": "colour", "token_shape": "shape", "token_describe": "describe a region"}  # fmt: skip
+from .spatial import VARIANTS
+
+# Minutes and values by the log's names.
+Series = dict[str, list[tuple[float, float]]]
+
+VISION = ("kind", "colour", "size", "word", "box")
+COLOURS = dict(zip(VARIANTS, ("tab:red", "tab:blue", "tab:gray")))
+# What the panels of stage 2 show: the mean of these tasks, on unseen scenes.
+PANELS = {
+    "yes or no, presence": ("presence",),
+    "counting": ("count",),
+    "relations": ("relation_yes_no", "relation_what"),
+    "naming a region": ("naming",),
+    "boxes of phrases, IoU >= 0.5": ("ground_attribute", "ground_ordinal", "ground_relation", "ground_extreme"),
+}
+
+
+def read(path: Path) -> Series:
+    series: Series = defaultdict(list)
+    if path.exists():
+        with path.open() as file:
+            for row in csv.DictReader(file):
+                series[row["name"]].append((float(row["minutes"]), float(row["value"])))
+    return series
+
+
+def line(axis: Axes, points: list[tuple[float, float]], **style: object) -> None:
+    axis.plot([m for m, _ in points], [100 * v for _, v in points], **style)
+
+
+def mean(series: Series, names: list[str]) -> list[tuple[float, float]]:
+    """Of several figures at the same minutes; a task that was not asked at a minute does not count there."""
+    at: dict[float, list[float]] = defaultdict(list)
+    for name in names:
+        for minutes, value in series[name]:
+            at[minutes].append(value)
+    return [(minutes, sum(values) / len(values)) for minutes, values in sorted(at.items())]
 
 
 def main() -> None:
@@ -21,23 +57,23 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    series: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    with (args.run / "log.csv").open() as file:
-        for row in csv.DictReader(file):
-            stage = "vision" if row["stage"] == "vision" else "joint"
-            series[stage, row["name"]].append((float(row["minutes"]), float(row["value"])))
-    figure, axes = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
-    for axis, stage, names in ((axes[0], "vision", VISION), (axes[1], "joint", JOINT)):
-        for name, label in names.items():
-            points = series[stage, name]
-            axis.plot([m for m, _ in points], [100 * v for _, v in points], label=label)
-        axis.set(xlabel="minutes", ylim=(0, 100))
-        axis.legend(fontsize=8)
-    axes[0].set(title="1. vision: right per patch", ylabel="%")
-    axes[1].set(title="2. joint: answers' words right, on new scenes", ylabel="%")
-    points = series["joint", "coordinate_error"]
-    axes[2].plot([m for m, _ in points], [v for _, v in points], color="tab:red")
-    axes[2].set(title="2. joint: coordinate error, share of the side", xlabel="minutes", ylim=(0, None))
+    vision, joint = read(args.run / "vision.csv"), read(args.run / "log.csv")
+    figure, axes = plt.subplots(2, 3, figsize=(13, 6.6), layout="constrained")
+    first, *others = axes.flat
+    for i, name in enumerate(VISION):
+        line(first, vision[f"{name}_trained"], color=f"C{i}", label=name)
+        line(first, vision[f"{name}_held_out"], color=f"C{i}", linestyle="--")
+    first.set_title("1. vision: unseen objects right")
+    for axis, (title, tasks) in zip(others, PANELS.items()):
+        for variant, colour in COLOURS.items():
+            for style, dashes in (("trained", "-"), ("held_out", "--")):
+                points = mean(joint, [f"{variant}/{style}/{task}" for task in tasks])
+                label = variant if style == "trained" else None
+                line(axis, points, color=colour, linestyle=dashes, label=label)
+        axis.set_title(f"2. joint: {title}")
+    for axis in axes.flat:
+        axis.set(xlabel="minutes", ylabel="%", ylim=(0, 100))
+        axis.legend(fontsize=8, title="dashed: held-out style", title_fontsize=7)
     figure.savefig(args.out, dpi=80)
 
 
