@@ -160,7 +160,8 @@ function render() {
 Written by \`npm run licences\`. llava-sp itself is under the MIT licence (LICENSE), and so is all that these packages hold of its own:
 the code, the kernels and their WASM builds, which no other code is linked into, and the demo model. Its weights were trained
 from scratch on scenes that a program in this repository draws (\`packages/demo-model/recipe\`); the pictures in \`examples/images\` and
-\`packages/demo-model/testset\` are drawn by it, too. Weights that the authors of LLaVA-SP publish (CC BY-NC 4.0) are in none of them.
+\`packages/demo-model/testset\` are drawn by it, too. The pictures in \`packages/demo-model/benchmark\`, which no package holds, show drawings of open icon sets: their
+authors and licences are in \`ATTRIBUTION.md\` beside them. Weights that the authors of LLaVA-SP publish (CC BY-NC 4.0) are in none of them.
 
 ## In the files of @llava-sp/browser, and installed with the other packages
 
