@@ -144,6 +144,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--vision-minutes", type=float, default=240)
     group.add_argument("--vision-batch", type=int, default=32, help="scenes a step")
     group.add_argument("--vision-rate", type=float, default=1.5e-3)
+    group.add_argument("--vision-block-rate", type=float, default=4e-3, help="of the blocks' matrices, by Muon")
     group.add_argument("--vision-plateau", type=float, default=0.75, help="share of the stage before the rate goes down")
     group.add_argument("--sheets", type=float, default=0.75, help="share of pictures that are sheets of many objects")
     group.add_argument("--vision-check", type=float, default=6, help="minutes between two validations")
@@ -189,9 +190,9 @@ def train_vision(config: ModelConfig, args: argparse.Namespace, team: Team) -> N
             print(f"check {elapsed:.1f} min", " ".join(f"{k} {v:.3f}" for k, v in figures.items()), flush=True)
         if done:
             return
-        for opt in opts:
+        for opt, rate in zip(opts, (args.vision_block_rate, args.vision_rate)):
             for group in opt.param_groups:
-                group["lr"] = args.vision_rate * schedule(progress, 0.03, args.vision_plateau)
+                group["lr"] = rate * schedule(progress, 0.03, args.vision_plateau)
         batch = {k: v.to(device()) for k, v in batch.items()}
         with half_precision():
             heads = tower(normalise(batch["pixels"]))
