@@ -278,7 +278,10 @@ describe('figures', () => {
     };
     const task = reportTask(run);
     expect(task.failures).toEqual([
-      { id: 1, image: '1.png', prompt: 'Question 1?', answer: 'No | never\n', truth: 'yes' },
+      {
+        ...{ id: 1, image: '1.png', prompt: 'Question 1?', answer: 'No | never\n', truth: 'yes' },
+        ...{ found: [], boxes: [], size: null },
+      },
     ]);
     const machine = {
       llavaSp: '0',

@@ -29,6 +29,8 @@ const options = {
   embeddings: { type: 'string' },
   group: { type: 'string' },
   tries: { type: 'string' },
+  calibrate: { type: 'string' },
+  'calibrate-with': { type: 'string' },
   context: { type: 'string' },
   host: { type: 'string' },
   port: { type: 'string' },

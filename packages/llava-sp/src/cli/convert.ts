@@ -1,4 +1,12 @@
-import type { ConversionReport, Part, PartFormat, Quantisation } from '@llava-sp/convert';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { dirname, extname, join } from 'node:path';
+import type {
+  CalibrationQuestion,
+  ConversionReport,
+  Part,
+  PartFormat,
+  Quantisation,
+} from '@llava-sp/convert';
 import type { Flags } from '../cli.ts';
 import { interruptSignal } from './model.ts';
 import { openBar, printTable, rateAndTime, sizeText } from './terminal.ts';
@@ -15,6 +23,7 @@ export async function runConvert(args: readonly string[], flags: Flags): Promise
     speed: '',
     tensor: '',
   });
+  const questions = flags.calibrate === undefined ? null : await readQuestions(flags.calibrate, flags.images);
   let report: ConversionReport;
   try {
     report = await convert({
@@ -23,6 +32,14 @@ export async function runConvert(args: readonly string[], flags: Flags): Promise
       visionTower: flags['vision-tower'],
       out: flags.out,
       quantisation: quantisationOf(parts, flags),
+      calibration: questions
+        ? {
+            questions,
+            model: flags['calibrate-with'],
+            onProgress: (done, total) =>
+              bar?.update(0, { tensor: `calibrating, ${done} of ${total} questions` }),
+          }
+        : undefined,
       threads: numberOption('threads', flags.threads),
       signal,
       onProgress({ done, total, bytesPerSecond, secondsLeft, tensor }) {
@@ -36,6 +53,35 @@ export async function runConvert(args: readonly string[], flags: Flags): Promise
   if (flags.json) console.log(JSON.stringify(report, null, 2));
   else print(report);
   return EXIT.ok;
+}
+
+const pictures = new Set(['.png', '.jpg', '.jpeg', '.webp', '.avif']);
+
+/** The pictures of a folder, to be described; or the rows of a file, each with what is asked about its picture. */
+async function readQuestions(path: string, images = dirname(path)): Promise<CalibrationQuestion[]> {
+  const found = await stat(path).catch(() => null);
+  if (!found) throw new UsageError(`--calibrate: there is no ${path}`);
+  if (found.isDirectory()) {
+    const names = (await readdir(path)).filter((name) => pictures.has(extname(name).toLowerCase()));
+    return names.sort().map((name) => ({ image: join(path, name) }));
+  }
+  const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line.trim() !== '');
+  return lines.map((line, i) => {
+    const { image, text } = parseRow(line, `${path}:${i + 1}`);
+    return { image: join(images, image), text };
+  });
+}
+
+function parseRow(line: string, where: string): { image: string; text: string } {
+  let row: unknown = null;
+  try {
+    row = JSON.parse(line);
+  } catch {
+    // Said below, as of any other line that is no row.
+  }
+  const { image, text } = (row ?? {}) as Readonly<Record<string, unknown>>;
+  if (typeof image === 'string' && typeof text === 'string') return { image, text };
+  throw new UsageError(`--calibrate: ${where} has no "image" and "text"`);
 }
 
 /** Values are checked by convert, which names those there are. */

@@ -8,6 +8,7 @@ import type { Flags } from '../cli.ts';
 import { AnswersFile, writing } from '../eval/answers.ts';
 import { openBenchmark, type Benchmark } from '../eval/benchmark.ts';
 import { compare, readReports } from '../eval/compare.ts';
+import { failuresPage } from '../eval/failures.ts';
 import { reportTask, toMarkdown, type Machine, type Report, type ReportModel } from '../eval/report.ts';
 import { askAll, taskRun, type TaskRun } from '../eval/run.ts';
 import { sampleOf } from '../eval/sample.ts';
@@ -219,6 +220,8 @@ async function publish(
       await mkdir(out, { recursive: true });
       await writeFile(join(out, 'report.json'), `${json}\n`);
       await writeFile(join(out, 'report.md'), markdown);
+      const tasks = runs.map(({ task }) => task);
+      await writeFile(join(out, 'failures.html'), await failuresPage(report, tasks, out));
     });
   }
   console.log(flags.json ? json : markdown.trimEnd());

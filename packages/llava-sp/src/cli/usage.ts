@@ -54,6 +54,10 @@ convert and inspect
                         the same (default: q8)
       --group N         weights that share a scale: 32, 64 or 128 (default: 64)
       --tries N         ranges tried for each group, 0 (plain min/max) to 6 (default: 2)
+      --calibrate PATH  a folder of pictures, or a question.jsonl beside its pictures (or with --images):
+                        codes are chosen by what the model computes on them
+      --calibrate-with SOURCE
+                        the same model converted before; not needed for an on-device folder of floats
       --context N       inspect: tokens that the KV cache is to hold (default: the model's own)
 
 eval (FILE: question.jsonl, POPE, VQA, RefCOCO, MMVP, captions, or a folder with benchmark.json)

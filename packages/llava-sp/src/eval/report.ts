@@ -1,6 +1,7 @@
+import type { Box } from '@llava-sp/node';
 import { answeredOf, type TaskRun } from './run.ts';
 import { figuresOf, groupsOf, pointsOf, type Group } from './score.ts';
-import type { Answered, Figure, Figures, Truth } from './types.ts';
+import type { Answered, Figure, Figures, Item, Truth } from './types.ts';
 
 /** What ran, and where; of answers that somebody else gave, only their name. */
 export interface ReportModel {
@@ -53,6 +54,11 @@ export interface Failure {
   readonly prompt: string;
   readonly answer: string;
   readonly truth: string;
+  /** Of RefCOCO, in pixels of the source: what was found, what is true. */
+  readonly found: readonly Box[];
+  readonly boxes: readonly Box[];
+  /** Of the picture, where the questions say it. */
+  readonly size: Item['size'];
 }
 
 export interface Report {
@@ -100,6 +106,9 @@ export function reportTask({ task, lines }: TaskRun): TaskReport {
         prompt: one.item.text,
         answer: one.error ?? shownAnswer(one),
         truth: shownTruth(one.item.truth),
+        found: one.boxes,
+        boxes: one.item.truth.kind === 'boxes' ? one.item.truth.boxes : [],
+        size: one.item.size,
       })),
   };
 }

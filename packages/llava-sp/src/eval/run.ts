@@ -129,7 +129,7 @@ async function picturesOf(runs: readonly TaskRun[]): Promise<Map<string, Place[]
 }
 
 /** Published files name pictures by the path on their makers' disk: the last part will do. */
-async function pathOf(folder: string, image: string): Promise<string> {
+export async function pathOf(folder: string, image: string): Promise<string> {
   const path = resolve(folder, image);
   const beside = resolve(folder, basename(image));
   return (await isThere(path)) || !(await isThere(beside)) ? path : beside;
