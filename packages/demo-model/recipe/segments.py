@@ -113,13 +113,17 @@ class Segments:
     def bits(self, q: Question, answer: list[int]) -> list[int]:
         """What each token of an answer is about: the things referred to, nothing (0) where they are not there."""
         if q.says:
-            ends: list[int] = []
+            # What follows a phrase ("at the top left") is about its things too, up to the next phrase.
+            at, starts = 0, []
             for words, _ in q.says:
-                ends.append(q.answer.index(words, ends[-1] if ends else 0) + len(words))
+                at = q.answer.index(words, at)
+                starts.append(at + 1)
+                at += len(words)
+            tokens = self.find(" " + q.answer, 1, starts)[1]
             out: list[int] = []
-            for end, (_, things) in zip(self.find(" " + q.answer, 1, ends)[1], q.says):
-                out += [bits_of(things)] * (end + 1 - len(out))
-            return out + [NOWHERE] * (len(answer) - len(out))
+            for (_, things), end in zip(q.says, [*tokens[1:], len(answer) - 1]):
+                out += [bits_of(things)] * (end - len(out))
+            return [*out, NOWHERE]
         words = len(answer) - 1
         if q.refers and not q.task.startswith("absent"):
             return [bits_of(q.refers)] * words + [NOWHERE]
