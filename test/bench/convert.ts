@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { Chunk, Storage } from '../../packages/convert/src/quantise/chunk.ts';
+import { momentsSize } from '../../packages/convert/src/quantise/feedback.ts';
 import { createKernels } from '../../packages/convert/src/quantise/kernels.ts';
 import { Quantiser } from '../../packages/convert/src/quantise/quantiser.ts';
 import { columns } from './table.ts';
@@ -40,7 +41,10 @@ const bytes = weights(rows * cols, 1);
 const a = { bytes: weights(rank * cols, 2), dtype: 'BF16' } as const;
 const b = { bytes: weights(rows * rank, 3), dtype: 'BF16' } as const;
 
-function measure(storage: Storage, lora = false): { rate: number; seconds: number; error: number } {
+function measure(
+  storage: Storage,
+  { lora = false, moments = null }: Partial<Pick<Chunk, 'moments'>> & { lora?: boolean } = {},
+): { rate: number; seconds: number; error: number } {
   const chunk: Chunk = {
     rows,
     cols,
@@ -48,7 +52,7 @@ function measure(storage: Storage, lora = false): { rate: number; seconds: numbe
     values: { bytes, dtype: 'BF16' },
     lora: lora ? { rank, scale: 2, a, b, key: 'bench' } : null,
     rowScale: null,
-    moments: null,
+    moments,
     storage,
   };
   let seconds = Infinity;
@@ -75,10 +79,17 @@ for (const bits of [4, 8] as const) {
     }
   }
 }
+// Inputs of no kind: the time is the same, whatever they are.
+const moments = { key: 'bench', values: new Float32Array(momentsSize(cols)).fill(1e-3) };
+for (let c = 0; c < cols; c++) moments.values[c * 128 + (c % 128)] = 1;
+for (const bits of [4, 8] as const) {
+  const { rate, error } = measure({ format: 'affine', bits, group: 64, tries: 2 }, { moments });
+  lines.push([`q${bits} g64, calibrated`, '2', rate.toFixed(0), error.toExponential(3), '']);
+}
 const half = measure({ format: 'f16' });
 lines.push(['f16', '', half.rate.toFixed(0), half.error.toExponential(3), '']);
 console.log(columns(lines));
-const merged = measure({ format: 'f32' }, true);
+const merged = measure({ format: 'f32' }, { lora: true });
 const copied = measure({ format: 'f32' });
 const gmac = (rows * cols * rank) / 1e9 / (merged.seconds - copied.seconds);
 console.log(`LoRA merge of rank ${rank}: ${gmac.toFixed(1)} GMAC/s`);

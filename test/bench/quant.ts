@@ -4,7 +4,10 @@
  * in packages/demo-model). Answers are kept in the work folder: a run that was stopped goes on.
  *
  *   npm run bench:quant -- --model FOLDER [--set DIR] [--limit N] [--work DIR] [--out FILE] [--parts llm,vision,...]
- *                          [--formats q8-64,q4-32,...] [--only all,...] [--tries N] [--device NAME] [--threads N]
+ *                          [--formats q8-64,q4-32,q4-32-c,...] [--only all,...] [--calibrate N] [--tries N] [--device NAME]
+ *                          [--threads N]
+ *
+ * `-c`: calibrated, by the last N questions of the set (default: 400), which are not asked then.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -13,7 +16,14 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
-import { convert, defaultQuantisation, parts, type Part, type Quantisation } from '@llava-sp/convert';
+import {
+  convert,
+  defaultQuantisation,
+  parts,
+  type CalibrationQuestion,
+  type Part,
+  type Quantisation,
+} from '@llava-sp/convert';
 import { load, type Device } from '@llava-sp/node';
 import { groups, score, type EvalRow } from '../../packages/demo-model/eval.ts';
 
@@ -23,6 +33,8 @@ const home = fileURLToPath(new URL('../../packages/demo-model/', import.meta.url
 export interface Variant {
   readonly name: string;
   readonly quantisation: Quantisation | null;
+  /** Whether codes are chosen by what products give. */
+  readonly calibrated: boolean;
 }
 
 /** What a variant's folder is. */
@@ -45,25 +57,33 @@ const floats: Quantisation = {
   ...(Object.fromEntries(parts.map((part) => [part, 'f32'])) as Record<Part, 'f32'>),
 };
 
-/** `q4-64` as the options of a conversion. */
-function formatOf(text: string): { bits: 'q4' | 'q8'; group: 32 | 64 | 128 } {
-  const [, bits, group] = /^(q4|q8)-(32|64|128)$/.exec(text) ?? [];
+/** `q4-64` as the options of a conversion; `q4-64-c` is calibrated. */
+function formatOf(text: string): { bits: 'q4' | 'q8'; group: 32 | 64 | 128; calibrated: boolean } {
+  const [, bits, group, calibrated] = /^(q4|q8)-(32|64|128)(-c)?$/.exec(text) ?? [];
   if (bits === undefined) throw new Error(`a format is as q4-64, not ${text}`);
-  return { bits: bits as 'q4' | 'q8', group: Number(group) as 32 | 64 | 128 };
+  return {
+    bits: bits as 'q4' | 'q8',
+    group: Number(group) as 32 | 64 | 128,
+    calibrated: calibrated !== undefined,
+  };
 }
 
 /** float32, each part alone in each format, all parts in each, and what `convert` takes by itself. */
 export function variantsOf(names: readonly Part[], formats: readonly string[], tries: number): Variant[] {
   const one = (part: string, chosen: readonly Part[], format: string): Variant => {
-    const { bits, group } = formatOf(format);
+    const { bits, group, calibrated } = formatOf(format);
     const stored = Object.fromEntries(chosen.map((name) => [name, bits]));
-    return { name: `${part} ${format}`, quantisation: { ...floats, ...stored, group, tries } };
+    return { name: `${part} ${format}`, quantisation: { ...floats, ...stored, group, tries }, calibrated };
   };
   return [
-    { name: 'float32', quantisation: null },
+    { name: 'float32', quantisation: null, calibrated: false },
     ...names.flatMap((part) => formats.map((format) => one(part, [part], format))),
     ...formats.map((format) => one('all', parts, format)),
-    { name: 'default', quantisation: { ...defaultQuantisation, tries } },
+    ...[false, true].map((calibrated) => ({
+      name: calibrated ? 'default-c' : 'default',
+      quantisation: { ...defaultQuantisation, tries },
+      calibrated,
+    })),
   ];
 }
 
@@ -75,6 +95,8 @@ interface RunOptions {
   /** Where folders are made and answers are kept. */
   readonly work: string;
   readonly limit: number;
+  /** Of the pictures to calibrate by: others than those that are asked about. */
+  readonly calibration: readonly CalibrationQuestion[];
   readonly device?: Device;
   readonly threads?: number;
   readonly onProgress?: (variant: string, done: number, total: number) => void;
@@ -107,7 +129,16 @@ async function answersOf(
   const { work, model, set, device, threads } = options;
   const index = await readFile(join(model, 'config.json'));
   const key = createHash('sha256')
-    .update(JSON.stringify([variant, resolve(model), resolve(set), rows.length, device]))
+    .update(
+      JSON.stringify([
+        variant,
+        resolve(model),
+        resolve(set),
+        rows.length,
+        device,
+        options.calibration.length,
+      ]),
+    )
     .update(index)
     .digest('hex')
     .slice(0, 16);
@@ -117,7 +148,7 @@ async function answersOf(
 
   const folder = join(work, 'model');
   await rm(folder, { recursive: true, force: true });
-  const stored = await store(variant, model, folder, threads);
+  const stored = await store(variant, folder, options);
   const answers: string[] = [];
   const loaded = await load(variant.quantisation ? folder : model, { device, threads });
   try {
@@ -135,15 +166,15 @@ async function answersOf(
 }
 
 async function store(
-  { quantisation }: Variant,
-  model: string,
-  folder: string,
-  threads?: number,
+  { quantisation, calibrated }: Variant,
+  out: string,
+  { model, threads, calibration: questions }: RunOptions,
 ): Promise<Stored> {
   const report = await convert({
     checkpoint: model,
-    out: folder,
+    out,
     quantisation: quantisation ?? floats,
+    calibration: calibrated ? { questions } : undefined,
     threads,
   });
   const exact = quantisation ? parts.filter((part) => quantisation[part] === 'f32') : parts;
@@ -239,6 +270,7 @@ async function main(): Promise<void> {
       formats: { type: 'string' },
       only: { type: 'string' },
       tries: { type: 'string' },
+      calibrate: { type: 'string' },
       device: { type: 'string' },
       threads: { type: 'string' },
     },
@@ -256,13 +288,18 @@ async function main(): Promise<void> {
     stream: process.stderr,
   });
   const set = resolve(values.set ?? join(home, 'testset'));
-  const limit = Number(values.limit ?? Infinity);
-  const rows = await readRows(set, limit);
+  const all = await readRows(set, Infinity);
+  const seen = Number(values.calibrate ?? 400);
+  const limit = Math.min(Number(values.limit ?? Infinity), all.length - seen);
+  const rows = all.slice(0, limit);
   bar.start(variants.length * rows.length, 0, { variant: '' });
   const results = await runVariants(variants, {
     model: values.model,
     set,
     limit,
+    calibration: all
+      .slice(all.length - seen)
+      .map(({ image, prompt }) => ({ image: join(set, image), text: prompt })),
     work: resolve(values.work ?? join(tmpdir(), 'llava-sp-quant')),
     device: values.device as Device | undefined,
     threads: values.threads === undefined ? undefined : Number(values.threads),

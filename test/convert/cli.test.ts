@@ -1,6 +1,6 @@
 /** `llava-sp convert` and `llava-sp inspect`, built: what they print, exit codes, Ctrl-C. */
 import { createHash } from 'node:crypto';
-import { cp, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -69,6 +69,33 @@ describe('convert', () => {
     for (const { file, sha256 } of report.shards) {
       const found = createHash('sha256').update(await readFile(join(out, file)));
       expect(sha256).toBe(found.digest('hex'));
+    }
+  });
+
+  it('calibrates by pictures of a folder, or by questions of a file', async () => {
+    const model = fileURLToPath(new URL('../golden/cropping', import.meta.url));
+    const pictures = join(folder, 'pictures');
+    await mkdir(pictures);
+    await cp(join(model, 'image.png'), join(pictures, 'one.png'));
+    await writeFile(join(pictures, 'question.jsonl'), '{"image": "one.png", "text": "What is it?"}\n\n');
+    const convert = async (name: string, path: string): Promise<Report> => {
+      const out = join(folder, name);
+      const done = await run('convert', model, '--out', out, '--calibrate', path, ...threads, '--json');
+      expect(done).toMatchObject({ code: 0, stderr: '' });
+      return JSON.parse(done.stdout) as Report;
+    };
+    const described = await convert('described', pictures);
+    const asked = await convert('asked', join(pictures, 'question.jsonl'));
+    expect(asked.parts.llm?.format).toBe('q4');
+    expect(asked.shards[0].sha256).not.toBe(described.shards[0].sha256);
+    await writeFile(join(pictures, 'broken.jsonl'), '{"image": "one.png"}\n');
+    for (const [path, words] of [
+      [join(pictures, 'broken.jsonl'), /broken\.jsonl:1 has no "image" and "text"/],
+      [join(pictures, 'missing'), /there is no/],
+    ] as const) {
+      const failed = await run('convert', model, '--out', join(folder, 'no'), '--calibrate', path);
+      expect(failed.code).toBe(2);
+      expect(failed.stderr).toMatch(words);
     }
   });
 
