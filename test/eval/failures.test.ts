@@ -9,7 +9,13 @@ import { withFiles } from './folder.ts';
 test('boxes are drawn in pixels of the picture, texts are texts', async () => {
   await withFiles({ 'images/a b#1.png': 'x' }, async (folder) => {
     const failure = {
-      ...{ id: 1, image: 'on/their/disk/a b#1.png', prompt: 'the <b>dog</b>', answer: 'no box', truth: '"&"' },
+      ...{
+        id: 1,
+        image: 'on/their/disk/a b#1.png',
+        prompt: 'the <b>dog</b>',
+        answer: 'no box',
+        truth: '"&"',
+      },
       ...{ found: [[1, 2, 3, 5]], boxes: [[10, 20, 40, 25]], size: { width: 64, height: 48 } },
     };
     const report = {
