@@ -1,13 +1,14 @@
 /**
  * What storing a model in fewer bits costs, part by part: each part alone in each format, the others in float32, then all of
- * them; scored on a set of questions beside the float32 model itself. The folder is one of floats (`recipe.export --bits 0`
- * in packages/demo-model). Answers are kept in the work folder: a run that was stopped goes on.
+ * them; scored on a benchmark (as `llava-sp eval` reads it) beside the float32 model itself. The folder is one of floats, as
+ * the recipe of packages/demo-model exports it. Answers are kept in the work folder: a run that was stopped goes on.
  *
- *   npm run bench:quant -- --model FOLDER [--set DIR] [--limit N] [--work DIR] [--out FILE] [--parts llm,vision,...]
- *                          [--formats q8-64,q4-32,q4-32-c,...] [--only all,...] [--calibrate N] [--tries N] [--device NAME]
- *                          [--threads N]
+ *   npm run bench:quant -- --model FOLDER [--set FOLDER] [--limit N] [--work DIR] [--out FILE] [--parts llm,vision,...]
+ *                          [--formats q8-64,q4-32,q4-32-c,...] [--only all,...] [--calibrate PATH] [--images DIR]
+ *                          [--tries N] [--device NAME] [--threads N]
  *
- * `-c`: calibrated, by the last N questions of the set (default: 400), which are not asked then.
+ * `-c`: calibrated by `--calibrate`, a folder of pictures or a question.jsonl; other pictures than those of the set.
+ * `--limit`: questions of each task. `--only`: variants whose names begin so, float32 always.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -25,7 +26,13 @@ import {
   type Quantisation,
 } from '@llava-sp/convert';
 import { load, type Device } from '@llava-sp/node';
-import { groups, score, type EvalRow } from '../../packages/demo-model/eval.ts';
+import { readQuestions } from '../../packages/llava-sp/src/cli/convert.ts';
+import { openBenchmark } from '../../packages/llava-sp/src/eval/benchmark.ts';
+import { answeredOf, askAll, taskRun } from '../../packages/llava-sp/src/eval/run.ts';
+import { sampleOf } from '../../packages/llava-sp/src/eval/sample.ts';
+import { pointsOf } from '../../packages/llava-sp/src/eval/score.ts';
+import { folderSha256 } from '../../packages/llava-sp/src/eval/state.ts';
+import type { Task } from '../../packages/llava-sp/src/eval/types.ts';
 
 const home = fileURLToPath(new URL('../../packages/demo-model/', import.meta.url));
 
@@ -45,11 +52,19 @@ interface Stored {
   readonly error: number;
 }
 
+/** An answer of a variant. */
+interface Answer {
+  /** The task, or the category of a task of several kinds of questions. */
+  readonly group: string;
+  readonly text: string;
+  /** 0..1; `null` where an answer alone has no score. */
+  readonly points: number | null;
+}
+
 /** A variant and its answers, in the order of the questions. */
 export interface Scored extends Stored {
   readonly name: string;
-  readonly answers: readonly string[];
-  readonly right: readonly boolean[];
+  readonly answers: readonly Answer[];
 }
 
 const floats: Quantisation = {
@@ -90,79 +105,81 @@ export function variantsOf(names: readonly Part[], formats: readonly string[], t
 interface RunOptions {
   /** The folder of floats. */
   readonly model: string;
-  /** The folder of questions. */
-  readonly set: string;
+  readonly tasks: readonly Task[];
   /** Where folders are made and answers are kept. */
   readonly work: string;
-  readonly limit: number;
-  /** Of the pictures to calibrate by: others than those that are asked about. */
+  /** Other pictures than those that are asked about. */
   readonly calibration: readonly CalibrationQuestion[];
   readonly device?: Device;
   readonly threads?: number;
-  readonly onProgress?: (variant: string, done: number, total: number) => void;
+  readonly onProgress?: (variant: string, done: number) => void;
 }
 
-/** The first questions of a set. */
-export async function readRows(set: string, limit: number): Promise<EvalRow[]> {
-  const lines = (await readFile(join(set, 'questions.jsonl'), 'utf8')).trim().split('\n');
-  return lines.slice(0, limit).map((line) => JSON.parse(line) as EvalRow);
+/** The tasks of a benchmark, each with as many of its questions, drawn as `llava-sp eval` draws them. */
+export async function readTasks(set: string, limit: number | null): Promise<Task[]> {
+  const { tasks } = await openBenchmark([set], {
+    metric: null,
+    images: null,
+    annotations: null,
+    suffix: null,
+    prompt: null,
+    box: null,
+    split: null,
+  });
+  if (limit === null) return [...tasks];
+  return tasks.map((task) => ({ ...task, items: sampleOf(task.items, limit, 0) }));
 }
 
 /** Stores the model in each way and asks all questions; what the work folder has already is not asked again. */
 export async function runVariants(variants: readonly Variant[], options: RunOptions): Promise<Scored[]> {
-  const rows = await readRows(options.set, options.limit);
   const results: Scored[] = [];
   await mkdir(options.work, { recursive: true });
-  for (const variant of variants) {
-    const { bytes, error, answers } = await answersOf(variant, rows, options);
-    const right = rows.map((row, i) => score(row.task, answers[i], row));
-    results.push({ name: variant.name, bytes, error, answers, right });
-  }
+  for (const variant of variants)
+    results.push({ name: variant.name, ...(await answersOf(variant, options)) });
   return results;
 }
 
-async function answersOf(
-  variant: Variant,
-  rows: readonly EvalRow[],
-  options: RunOptions,
-): Promise<Stored & { answers: string[] }> {
-  const { work, model, set, device, threads } = options;
-  const index = await readFile(join(model, 'config.json'));
+type Kept = Stored & { readonly answers: readonly Answer[] };
+
+async function answersOf(variant: Variant, options: RunOptions): Promise<Kept> {
+  const { work, model, tasks, device, threads, calibration } = options;
+  const asked = tasks.map(({ name, sha256, items }) => [name, sha256, items.map(({ id }) => id)]);
   const key = createHash('sha256')
-    .update(
-      JSON.stringify([
-        variant,
-        resolve(model),
-        resolve(set),
-        rows.length,
-        device,
-        options.calibration.length,
-      ]),
-    )
-    .update(index)
+    .update(JSON.stringify([variant, asked, device, variant.calibrated ? calibration : null]))
+    .update(await folderSha256(model))
     .digest('hex')
     .slice(0, 16);
   const kept = join(work, `${variant.name.replace(' ', '-')}-${key}.json`);
   const known = await readFile(kept, 'utf8').catch(() => null);
-  if (known !== null) return JSON.parse(known) as Stored & { answers: string[] };
+  if (known !== null) return JSON.parse(known) as Kept;
 
   const folder = join(work, 'model');
   await rm(folder, { recursive: true, force: true });
   const stored = await store(variant, folder, options);
-  const answers: string[] = [];
+  const runs = tasks.map((task) => taskRun(task, null));
   const loaded = await load(variant.quantisation ? folder : model, { device, threads });
   try {
-    for (const row of rows) {
-      answers.push(await loaded.ask(join(set, row.image), row.prompt).text());
-      options.onProgress?.(variant.name, answers.length, rows.length);
-    }
+    await askAll(loaded, runs, {
+      modelId: variant.name,
+      signal: new AbortController().signal,
+      onAnswer: (done) => options.onProgress?.(variant.name, done),
+    });
   } finally {
     await loaded.dispose();
     await rm(folder, { recursive: true, force: true });
   }
-  await writeFile(`${kept}.part`, JSON.stringify({ ...stored, answers }));
+  const answers = runs.flatMap(({ task, lines }) =>
+    lines.flatMap((line, i): Answer[] => {
+      if (!line) return [];
+      const item = task.items[i];
+      const group = task.metric === 'vqa' ? (item.category ?? task.name) : task.name;
+      return [{ group, text: line.text, points: pointsOf(answeredOf(item, line)) }];
+    }),
+  );
+  const result = { ...stored, answers };
+  await writeFile(`${kept}.part`, JSON.stringify(result));
   await rename(`${kept}.part`, kept);
-  return { ...stored, answers };
+  return result;
 }
 
 async function store(
@@ -190,72 +207,69 @@ export interface Delta {
   readonly name: string;
   readonly bytes: number;
   readonly error: number;
-  /** Right answers, in percent of all. */
+  /** Points of all answers, in percent. */
   readonly right: number;
   /** Less than float32 is negative; with the standard error that the changed answers give. */
   readonly delta: number;
   readonly standardError: number;
   /** Answers that are not float32's word for word, in percent. */
   readonly changed: number;
-  /** `delta` by group of tasks. */
+  /** Of the first, in percent; of all others, `delta` of each group. */
   readonly groups: Readonly<Record<string, number>>;
 }
 
 /** Every variant beside the first, which is float32. */
-export function deltas(rows: readonly EvalRow[], results: readonly Scored[]): Delta[] {
+export function deltas(results: readonly Scored[]): Delta[] {
   const [base] = results;
-  const percent = (one: Scored, chosen: readonly number[]): number =>
-    (100 * chosen.filter((i) => one.right[i]).length) / chosen.length;
-  const all = rows.map((_, i) => i);
-  const byGroup = Object.entries(groups)
-    .map(([name, tasks]) => [name, all.filter((i) => tasks.includes(rows[i].task))] as const)
-    .filter(([, chosen]) => chosen.length > 0);
+  const scored = base.answers.flatMap(({ points }, i) => (points === null ? [] : [i]));
+  const percent = ({ answers }: Scored, chosen: readonly number[]): number =>
+    (100 * chosen.reduce((sum, i) => sum + (answers[i].points ?? 0), 0)) / chosen.length;
+  const byGroup = new Map<string, number[]>();
+  for (const i of scored) {
+    const { group } = base.answers[i];
+    byGroup.set(group, [...(byGroup.get(group) ?? []), i]);
+  }
   return results.map((one) => {
-    const flips = all.filter((i) => one.right[i] !== base.right[i]).length;
+    const squares = scored.map((i) => ((one.answers[i].points ?? 0) - (base.answers[i].points ?? 0)) ** 2);
+    const less = (chosen: readonly number[]): number => (one === base ? 0 : percent(base, chosen));
     return {
       name: one.name,
       bytes: one.bytes,
       error: one.error,
-      right: percent(one, all),
-      delta: percent(one, all) - percent(base, all),
-      standardError: (100 * Math.sqrt(flips)) / rows.length,
-      changed: (100 * all.filter((i) => one.answers[i] !== base.answers[i]).length) / rows.length,
+      right: percent(one, scored),
+      delta: percent(one, scored) - percent(base, scored),
+      standardError: (100 * Math.sqrt(squares.reduce((sum, square) => sum + square, 0))) / scored.length,
+      changed:
+        (100 * base.answers.filter(({ text }, i) => one.answers[i].text !== text).length) /
+        base.answers.length,
       groups: Object.fromEntries(
-        byGroup.map(([name, chosen]) => [name, percent(one, chosen) - percent(base, chosen)]),
+        [...byGroup].map(([name, chosen]) => [name, percent(one, chosen) - less(chosen)]),
       ),
     };
   });
 }
 
 /** The table in Markdown: float32 in percent, everything else in points beside it. */
-export function markdown(lines: readonly Delta[], base: Readonly<Record<string, number>>): string {
-  const names = Object.keys(base);
+export function markdown(lines: readonly Delta[]): string {
+  const names = Object.keys(lines[0].groups);
   const signed = (value: number): string => `${value > 0 ? '+' : ''}${value.toFixed(1)}`;
   const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   return [
     row(['stored', 'MB', 'error', 'all', '±', 'changed', ...names]),
     row(['---', ...Array.from({ length: 5 + names.length }, () => '---:')]),
-    ...lines.map(({ name, bytes, error, right, delta, standardError, changed, groups: own }, i) =>
-      row([
+    ...lines.map(({ name, bytes, error, right, delta, standardError, changed, groups }, i) => {
+      const shown = (value: number): string => (i === 0 ? `${value.toFixed(1)} %` : signed(value));
+      return row([
         name,
         (bytes / 1e6).toFixed(2),
         error === 0 ? '' : error.toExponential(1),
-        i === 0 ? `${right.toFixed(1)} %` : signed(delta),
+        shown(i === 0 ? right : delta),
         i === 0 ? '' : standardError.toFixed(1),
         i === 0 ? '' : `${changed.toFixed(1)} %`,
-        ...names.map((group) => (i === 0 ? `${base[group].toFixed(1)} %` : signed(own[group]))),
-      ]),
-    ),
+        ...names.map((group) => shown(groups[group])),
+      ]);
+    }),
   ].join('\n');
-}
-
-/** Right answers of each group, in percent. */
-export function groupPercents(rows: readonly EvalRow[], { right }: Scored): Record<string, number> {
-  const found = Object.entries(groups).map(([name, tasks]) => {
-    const chosen = rows.flatMap(({ task }, i) => (tasks.includes(task) ? [right[i]] : []));
-    return [name, (100 * chosen.filter(Boolean).length) / chosen.length] as const;
-  });
-  return Object.fromEntries(found.filter(([, share]) => !Number.isNaN(share)));
 }
 
 async function main(): Promise<void> {
@@ -271,6 +285,7 @@ async function main(): Promise<void> {
       only: { type: 'string' },
       tries: { type: 'string' },
       calibrate: { type: 'string' },
+      images: { type: 'string' },
       device: { type: 'string' },
       threads: { type: 'string' },
     },
@@ -281,39 +296,39 @@ async function main(): Promise<void> {
   const only = values.only?.split(',');
   const tries = Number(values.tries ?? defaultQuantisation.tries);
   const variants = variantsOf(names as readonly Part[], formats, tries).filter(
-    ({ name }) => name === 'float32' || !only || only.some((start) => name.startsWith(start)),
+    ({ name, calibrated }) =>
+      name === 'float32' ||
+      ((values.calibrate !== undefined || !calibrated) &&
+        (!only || only.some((start) => name.startsWith(start)))),
   );
   const bar = new SingleBar({
     format: '{variant} [{bar}] {value}/{total} {eta_formatted} left',
     stream: process.stderr,
   });
-  const set = resolve(values.set ?? join(home, 'testset'));
-  const all = await readRows(set, Infinity);
-  const seen = Number(values.calibrate ?? 400);
-  const limit = Math.min(Number(values.limit ?? Infinity), all.length - seen);
-  const rows = all.slice(0, limit);
-  bar.start(variants.length * rows.length, 0, { variant: '' });
+  const tasks = await readTasks(
+    resolve(values.set ?? join(home, 'testset')),
+    values.limit === undefined ? null : Number(values.limit),
+  );
+  const questions = tasks.reduce((sum, { items }) => sum + items.length, 0);
+  const calibration =
+    values.calibrate === undefined ? [] : await readQuestions(values.calibrate, values.images);
+  bar.start(variants.length * questions, 0, { variant: '' });
   const results = await runVariants(variants, {
     model: values.model,
-    set,
-    limit,
-    calibration: all
-      .slice(all.length - seen)
-      .map(({ image, prompt }) => ({ image: join(set, image), text: prompt })),
+    tasks,
     work: resolve(values.work ?? join(tmpdir(), 'llava-sp-quant')),
+    calibration,
     device: values.device as Device | undefined,
     threads: values.threads === undefined ? undefined : Number(values.threads),
-    onProgress: (variant, done, total) => {
+    onProgress: (variant, done) => {
       const before = variants.findIndex(({ name }) => name === variant);
-      bar.update(before * total + done, { variant });
+      bar.update(before * questions + done, { variant });
     },
   });
   bar.stop();
-  const lines = deltas(rows, results);
-  console.log(markdown(lines, groupPercents(rows, results[0])));
-  console.log(`\n${rows.length} questions`);
-  if (values.out)
-    await writeFile(values.out, `${JSON.stringify({ questions: rows.length, lines }, null, 2)}\n`);
+  const lines = deltas(results);
+  console.log(`${markdown(lines)}\n\n${questions} questions`);
+  if (values.out) await writeFile(values.out, `${JSON.stringify({ questions, lines }, null, 2)}\n`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -58,7 +58,7 @@ export async function runConvert(args: readonly string[], flags: Flags): Promise
 const pictures = new Set(['.png', '.jpg', '.jpeg', '.webp', '.avif']);
 
 /** The pictures of a folder, to be described; or the rows of a file, each with what is asked about its picture. */
-async function readQuestions(path: string, images = dirname(path)): Promise<CalibrationQuestion[]> {
+export async function readQuestions(path: string, images = dirname(path)): Promise<CalibrationQuestion[]> {
   const found = await stat(path).catch(() => null);
   if (!found) throw new UsageError(`--calibrate: there is no ${path}`);
   if (found.isDirectory()) {
