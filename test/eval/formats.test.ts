@@ -152,6 +152,8 @@ describe('files of questions', () => {
       (await open({ 'r.jsonl': rows }, 'r.jsonl', options))[0].items[0];
     expect(await boxOf({})).toMatchObject({ id: 1, truth: { boxes: [[10, 20, 40, 25]] } });
     expect(await boxOf({ box: 'xywh' })).toMatchObject({ truth: { boxes: [[10, 20, 50, 45]] } });
+    const absent = [{ image: 'x.jpg', sent: 'spoon', bbox: null, no_target: true }];
+    expect((await open({ 'r.jsonl': absent }))[0].items).toMatchObject([{ truth: { boxes: [] } }]);
   });
 
   test("MMVP's Questions.csv, with commas and quotes in its cells", async () => {
