@@ -1,4 +1,5 @@
-"""What a training will cost, measured before it starts: a few steps of each part on one process, thrown away afterwards."""
+"""What a training will cost, measured before it starts: a few steps of each part on one process, thrown away
+afterwards."""
 
 from __future__ import annotations
 
@@ -69,7 +70,9 @@ def vision_parts(config: ModelConfig) -> tuple[list[Part], Tower]:
     return [scenes, measure("vision tower, learning", step)], tower
 
 
-def joint_parts(config: ModelConfig, text: Text, args: argparse.Namespace, tower: Tower) -> tuple[list[Part], list[Learner]]:
+def joint_parts(
+    config: ModelConfig, text: Text, args: argparse.Namespace, tower: Tower
+) -> tuple[list[Part], list[Learner]]:
     lesson = JointLoss(text, device())
     made = QuestionBatches(0, SCENES, config, text, args.questions, mixture(args.dialogue_share))
     rng = np.random.default_rng(0)
@@ -105,7 +108,7 @@ def table(parts: list[Part], minutes: float, processes: int, batch: int) -> str:
     rate = processes / seconds
     lines = [f"    {p.name:28} {1000 * p.seconds:8.1f} ms a scene {p.work / 1e9:8.2f} GFLOP" for p in parts]
     lines.append(
-        f"    {rate:.1f} scenes/s on {processes} process(es), {work / 1e9:.1f} GFLOP a scene; in {minutes:.0f} minutes "
+        f"    {rate:.2f} scenes/s on {processes} process(es), {work / 1e9:.1f} GFLOP a scene; in {minutes:.0f} minutes "
         f"about {rate * minutes * 60:,.0f} scenes in {rate * minutes * 60 / batch:,.0f} steps"
     )
     return "\n".join(lines)
@@ -125,7 +128,9 @@ def estimate(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace
     if "joint" in stages:
         parts, learners = joint_parts(config, Text(tokenizer), args, tower)
         sizes = ", ".join(f"{v.reader.variant} {millions(v.reader):.1f}" for v in learners)
-        out.append(f"  stage 2, joint: {sizes} M parameters, each beside the tower's {millions(tower.vision_tower):.1f}")
+        out.append(
+            f"  stage 2, joint: {sizes} M parameters, each beside the tower's {millions(tower.vision_tower):.1f}"
+        )
         out.append(table(parts, args.joint_minutes, processes, args.joint_batch))
         bytes_held = max(bytes_held, 4 * sum(millions(v.reader) for v in learners))
     torch.set_num_threads(threads)
@@ -133,7 +138,7 @@ def estimate(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     free = shutil.disk_usage(args.run).free / 1e9
     out.append(
-        f"  {total:.0f} minutes in all; memory about {processes * peak * 1.5:.1f} GB; checkpoints {4 * bytes_held:.0f} MB "
-        f"(twice while one is written), {free:.0f} GB free; {os.cpu_count()} cores"
+        f"  {total:.0f} minutes in all; memory about {processes * peak * 1.5:.1f} GB; checkpoints {4 * bytes_held:.0f} MB"
+        f" (twice while one is written), {free:.0f} GB free; {os.cpu_count()} cores"
     )
     return "\n".join(out)

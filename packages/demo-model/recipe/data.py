@@ -29,8 +29,8 @@ def normalise(pixels: Tensor) -> Tensor:
 
 
 def patch_owner(scene: Scene, grid: int) -> np.ndarray:
-    """Which object each patch shows, [grid * grid] with -1 for background: the one that is seen at most of its points, from
-    an eighth of them on, or the object's best patch."""
+    """Which object each patch shows, [grid * grid] with -1 for background: the one that is seen at most of its
+    points, from an eighth of them on, or the object's best patch."""
     assert scene.owner is not None
     n = grid * SAMPLES
     at = ((np.arange(n) + 0.5) / n * scene.long_side).astype(int)
@@ -54,8 +54,9 @@ def drawn_word(thing: Thing) -> int:
 
 
 def scene_labels(scene: Scene, grid: int, sheet: bool = False) -> dict[str, np.ndarray]:
-    """Labels per patch; of a sheet nobody asks for sizes, places among the others and numbers: `attributes` [P, 8] (kind, colour, size, ranks from the left and the top, how many of its kind and
-    of its colour, word), `boxes` [P, 4], `extreme` [P, 6], `centre` [P], `weight` [P], `owner` [P]."""
+    """Labels per patch; of a sheet nobody asks for sizes, places among the others and numbers: `attributes` [P, 8]
+    (kind, colour, size, ranks from the left and the top, how many of its kind and of its colour, word), `boxes`
+    [P, 4], `extreme` [P, 6], `centre` [P], `weight` [P], `owner` [P]."""
     things = scene.things
     owner = patch_owner(scene, grid)
     left, top = _ranks(things, 0), _ranks(things, 1)

@@ -1,8 +1,9 @@
 """The decoder (LLaMA style) over pictures and the questions about them.
 
-Training sees a picture once and many questions about it. Each question sees the picture and itself alone, so nothing else
-is computed: the picture's P positions are causal among themselves; questions lie in rows of L positions, a row of one
-picture, and a row's keys are its picture's and its own. Shapes: B pictures, N rows, H width, d the width of a head.
+Training sees a picture once and many questions about it. Each question sees the picture and itself alone, so
+nothing else is computed: the picture's P positions are causal among themselves; questions lie in rows of L
+positions, a row of one picture, and a row's keys are its picture's and its own. Shapes: B pictures, N rows, H
+width, d the width of a head.
 """
 
 from __future__ import annotations
@@ -98,14 +99,16 @@ class RmsNorm(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of [b, positions, heads, d] on fewer KV heads, causal without a mask; flat [b * positions, heads * d]."""
+    """Attention of [b, positions, heads, d] on fewer KV heads, causal without a mask; flat [b * positions, heads *
+    d]."""
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
     return y.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 def spread(x: Tensor, counts: list[int]) -> Tensor:
-    """Each picture's x [B, ...] for each of its rows, [N, ...]. (An index would sum its gradient element by element.)"""
+    """Each picture's x [B, ...] for each of its rows, [N, ...]. (An index would sum its gradient element by
+    element.)"""
     return torch.cat([one.expand(n, *one.shape[1:]) for one, n in zip(x.split(1), counts)])
 
 
@@ -119,7 +122,8 @@ class DecoderAttention(nn.Module):
         self.o_proj = QuantLinear(c.heads * self.dim, c.width, bias=False)
 
     def forward(self, x: Tensor, rows: Rows, whole: bool) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """x [positions, H] to heads [positions, heads * d]; of the rows alone unless `whole`. Queries and keys beside."""
+        """x [positions, H] to heads [positions, heads * d]; of the rows alone unless `whole`. Queries and keys
+        beside."""
         start, n = rows.start, sum(rows.of)
         q = self.q_proj(x if whole else x[start:]).view(-1, self.heads, self.dim)
         skipped = 0 if whole else start
@@ -176,7 +180,8 @@ class LanguageModel(nn.Module):
         self.register_buffer("sin", angles.sin(), persistent=False)
 
     def rows(self, of: list[int], length: int, segment: Tensor, position: Tensor) -> Rows:
-        """`segment` [N, L] numbers the questions of a row (below 0: padding), `position` [N, L] counts from the picture's end."""
+        """`segment` [N, L] numbers the questions of a row (below 0: padding), `position` [N, L] counts from the
+        picture's end."""
         n, row = segment.shape
         pictures = len(of)
         causal = torch.ones(row, row, dtype=torch.bool, device=segment.device).tril()

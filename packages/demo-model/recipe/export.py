@@ -1,7 +1,7 @@
 """Write an on-device folder: `python -m recipe.export --run DIR --variant cropping --model ../model [--float32]`.
 
-The baseline's folder has no `spatial_config`: it is a LLaVA-1.5. `--float32` keeps the weights as they were trained, for
-`llava-sp convert` to quantise.
+The baseline's folder has no `spatial_config`: it is a LLaVA-1.5. `--float32` keeps the weights as they were
+trained, for `llava-sp convert` to quantise.
 """
 
 from __future__ import annotations

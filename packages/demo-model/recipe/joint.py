@@ -1,7 +1,7 @@
 """Stage 2: the paper's two models and the baseline learn to read pictures, all at once and from the same stream.
 
-The vision tower is frozen, as CLIP is in the paper, so a batch's patches are computed once for all variants. Each variant has
-its own spatial features, projector and decoder, its own optimisers, and starts from the same seed.
+The vision tower is frozen, as CLIP is in the paper, so a batch's patches are computed once for all variants. Each
+variant has its own spatial features, projector and decoder, its own optimisers, and starts from the same seed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,18 @@ from torch import Tensor, nn
 
 from .data import loader, normalise
 from .joint_loss import JointLoss
-from .loop import SEED, Log, Mean, device, half_precision, optimisers, quantise, save, schedule, seed
+from .loop import (
+    SEED,
+    Log,
+    Mean,
+    device,
+    half_precision,
+    optimisers,
+    quantise,
+    save,
+    schedule,
+    seed,
+)
 from .model import ModelConfig, VisionModel
 from .parallel import Team
 from .reader import Reader
@@ -39,7 +50,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dialogue-share", type=float, default=0.25, help="of the questions, in dialogues")
     group.add_argument("--joint-rate", type=float, default=1.5e-3)
     group.add_argument("--decoder-rate", type=float, default=3e-3, help="of the decoder's blocks")
-    group.add_argument("--quantise-from", type=float, default=0.92, help="share of the stage after which weights are fake-quantised")
+    group.add_argument(
+        "--quantise-from", type=float, default=0.92, help="share of the stage after which weights are fake-quantised"
+    )
     group.add_argument("--validate-minutes", type=float, default=6, help="between validations; 0: none")
 
 

@@ -46,9 +46,7 @@ class JointLoss:
         states, watched = lm(picture, questions, rows, batch["answer_at"], watch)
         return Answers(F.linear(states, table), table, tokens, rows, watched)
 
-    def __call__(
-        self, reader: Reader, patches: Tensor, batch: dict[str, Tensor]
-    ) -> tuple[Tensor, dict[str, float]]:
+    def __call__(self, reader: Reader, patches: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """The loss, and figures for the log."""
         given = self.answers(reader, patches, batch, (LOOK, GATHER, ANSWER))
         loss, figures = self.answer_loss(given.logits, batch)
@@ -82,9 +80,7 @@ class JointLoss:
         counted = batch["mention_counted"] > 0
         layer = given.watched[LOOK]
         look = teaching.look_loss(layer, at, bits, scene, owner[scene])
-        count = teaching.count_loss(
-            layer, at[counted], bits[counted], scene[counted], centre[scene[counted]], patches
-        )
+        count = teaching.count_loss(layer, at[counted], bits[counted], scene[counted], centre[scene[counted]], patches)
         said = teaching.mention_names_loss(layer.entering[at], names, batch, heads.noun_kinds)
         looked = teaching.normalised(given.watched[GATHER].entering[at])
         mention, figures = teaching.mention_head_loss(heads.mention(looked), bits, boxes[scene])

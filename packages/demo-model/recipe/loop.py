@@ -78,7 +78,8 @@ def optimisers(modules: dict[str, torch.nn.Parameter], decay: float, team: Team)
 
 
 def quantise(model: torch.nn.Module, on: bool) -> None:
-    """Switch fake quantisation of what ships: 4 bits, 8 for the token table; the patch embedding stays in half precision."""
+    """Switch fake quantisation of what ships: 4 bits, 8 for the token table; the patch embedding stays in half
+    precision."""
     for module in model.modules():
         if isinstance(module, QuantLinear):
             module.bits = 4 if on else 0

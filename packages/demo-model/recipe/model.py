@@ -1,7 +1,7 @@
 """The model's sizes, its vision tower and projector in PyTorch; spatial.py and decoder.py hold the rest.
 
-Module names spell the on-device tensor names, so exporting is a filter of the state dicts. Shapes: B images, P = grid * grid
-patches, C vision width, H decoder width.
+Module names spell the on-device tensor names, so exporting is a filter of the state dicts. Shapes: B images, P =
+grid * grid patches, C vision width, H decoder width.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ class ModelConfig:
     @property
     def patches(self) -> int:
         return self.grid**2
-
 
 
 # For two CPU cores, and for one graphics card.

@@ -90,7 +90,9 @@ class Segments:
     def _turn(self, out: Segment, q: Question, first: bool, number: int) -> None:
         start = len(out.ids)
         template = self.text.prompt_text("{}", first)
-        prompt, places = self.find(self.text.prompt_text(q.prompt, first), template.index("{}"), [s[1] for s in q.spans()])
+        prompt, places = self.find(
+            self.text.prompt_text(q.prompt, first), template.index("{}"), [s[1] for s in q.spans()]
+        )
         answer = self.text.answer(q.answer)
         bits = self.bits(q, answer)
         weights = self.weights(q, answer)
@@ -131,7 +133,8 @@ class Segments:
         return [0 if absent else NOWHERE] * words + [NOWHERE]
 
     def find(self, text: str, shift: int, ends: list[int]) -> tuple[list[int], list[int]]:
-        """The tokens of a text, and which token holds the last character before each of `ends` (counted from `shift`)."""
+        """The tokens of a text, and which token holds the last character before each of `ends` (counted from
+        `shift`)."""
         encoding = self.text.tokenizer.encode(text, add_special_tokens=False)
         starts = [a for a, _ in encoding.offsets]
         return encoding.ids, [bisect_left(starts, end + shift) - 1 for end in ends]
@@ -196,8 +199,9 @@ def arrays(segments: list[Segment], pad: int) -> dict[str, np.ndarray]:
 
 
 def scene_arrays(scene: Scene, grid: int) -> dict[str, np.ndarray]:
-    """Where the scene's things are: `owner` [P] of each patch (-1: none), and of each of MAX_OBJECTS things (rows behind
-    the last are empty) `boxes` [., 4], `names` [., 3] (kind, colour, size; -1: none), `centre`, the patch of its centre."""
+    """Where the scene's things are: `owner` [P] of each patch (-1: none), and of each of MAX_OBJECTS things (rows
+    behind the last are empty) `boxes` [., 4], `names` [., 3] (kind, colour, size; -1: none), `centre`, the patch
+    of its centre."""
     count = len(scene.things)
     boxes = np.zeros((MAX_OBJECTS, 4), np.float32)
     names = np.full((MAX_OBJECTS, 3), NO_NAME)

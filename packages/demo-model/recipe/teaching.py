@@ -1,4 +1,5 @@
-"""What speeds up learning to read pictures: the guide of attention, names, and heads on inner states; all dropped at export.
+"""What speeds up learning to read pictures: the guide of attention, names, and heads on inner states; all dropped
+at export.
 
 The decoder is asked to work in steps, a layer each:
 
@@ -6,14 +7,13 @@ The decoder is asked to work in steps, a layer each:
 2. `GATHER`: the tokens of the answer look at the question's first and last noun phrase.
 3. `ANSWER`: they look at the patches of the things that the answer is about.
 
-Where there is no such thing they look at the very first position. Counting has a head of its own, which spreads evenly. It
-would all come from the answers alone in a longer training; the runtime knows nothing of it. It asks nothing of spatial
-tokens, so that every variant is taught the same.
+Where there is no such thing they look at the very first position. Counting has a head of its own, which spreads
+evenly. It would all come from the answers alone in a longer training; the runtime knows nothing of it. It asks
+nothing of spatial tokens, so that every variant is taught the same.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,6 +34,10 @@ class Teaching(nn.Module):
 
     def __init__(self, c: ModelConfig) -> None:
         super().__init__()
+        if c.heads // c.kv_heads <= COUNT_HEAD:
+            raise ValueError(
+                f"the {COUNT_HEAD + 1} guided heads share a KV head: too few heads on each, {c.heads} on {c.kv_heads}"
+            )
         self.mention = nn.Linear(c.width, 4 + MAX_OBJECTS + 1)
         self.pair = nn.Linear(c.width, 4)
         self.register_buffer("noun_kinds", torch.from_numpy(NOUN_KINDS), persistent=False)
@@ -41,7 +45,8 @@ class Teaching(nn.Module):
 
 @torch.no_grad()
 def sharpen(layers: nn.ModuleList, gain: float = 3.0) -> None:
-    """Start the guided heads with sharp attention. From a flat start their scores need most of a short training to grow."""
+    """Start the guided heads with sharp attention. From a flat start their scores need most of a short training to
+    grow."""
     for layer in (LOOK, GATHER, ANSWER):
         attention = layers[layer].self_attn
         attention.q_proj.weight[: (COUNT_HEAD + 1) * attention.dim] *= gain
@@ -58,8 +63,8 @@ def members(bits: Tensor, owner: Tensor) -> Tensor:
 
 
 def products(q: Tensor, keys: Tensor, group: Tensor) -> Tensor:
-    """Scores [R, heads, n] of queries [R, heads, d] with the keys [groups, n, d] of their group [R], which is sorted: one
-    small product for each group, and no copies of keys."""
+    """Scores [R, heads, n] of queries [R, heads, d] with the keys [groups, n, d] of their group [R], which is
+    sorted: one small product for each group, and no copies of keys."""
     counts = group.bincount(minlength=len(keys)).tolist()
     parts = [a.flatten(0, 1) @ k.T for a, k in zip(q.split(counts), keys)]
     return torch.cat(parts).view(*q.shape[:2], keys.shape[1]) * q.shape[-1] ** -0.5
@@ -74,7 +79,8 @@ def scores(watched: Watched, at: Tensor, scene: Tensor, heads: slice) -> Tensor:
 
 
 def look_loss(watched: Watched, at: Tensor, bits: Tensor, scene: Tensor, owner: Tensor) -> Tensor:
-    """The guided heads' loss: -log of what goes to the wanted patches, or to the first position where there are none."""
+    """The guided heads' loss: -log of what goes to the wanted patches, or to the first position where there are
+    none."""
     logs = scores(watched, at, scene, slice(0, GUIDED_HEADS))
     wanted = members(bits, owner)
     absent = torch.zeros_like(logs[:, 0], dtype=torch.bool)
@@ -83,9 +89,7 @@ def look_loss(watched: Watched, at: Tensor, bits: Tensor, scene: Tensor, owner: 
     return -mean(logs.masked_fill(~absent[:, None], -1e4).logsumexp(-1))
 
 
-def count_loss(
-    watched: Watched, at: Tensor, bits: Tensor, scene: Tensor, centre: Tensor, patches: int
-) -> Tensor:
+def count_loss(watched: Watched, at: Tensor, bits: Tensor, scene: Tensor, centre: Tensor, patches: int) -> Tensor:
     """The count head's: an equal share on the centre of each thing that counts, the rest on the first position."""
     logs = scores(watched, at, scene, slice(COUNT_HEAD, COUNT_HEAD + 1))[:, 0]
     things = torch.arange(MAX_OBJECTS, device=bits.device)
@@ -96,8 +100,8 @@ def count_loss(
 
 
 def gather_loss(watched: Watched, at: Tensor, first: Tensor, last: Tensor, rows: Rows) -> Tensor:
-    """Head 0 of the answer's tokens should look at the question's first noun phrase, head 1 at its last, among the row's
-    positions."""
+    """Head 0 of the answer's tokens should look at the question's first noun phrase, head 1 at its last, among the
+    row's positions."""
     length = watched.row_keys.shape[1]
     row, place = at // length, at % length
     logs = products(watched.queries[at][:, :GUIDED_HEADS], watched.row_keys[:, :, 0], row)
@@ -124,7 +128,8 @@ def noun_loss(states: Tensor, kinds: Tensor, allowed: Tensor) -> Tensor:
 def patch_names_loss(tokens: Tensor, names: list[Tensor], batch: dict[str, Tensor]) -> Tensor:
     """Patch tokens [B, P, H] should point at the names of their thing's kind, colour and size.
 
-    With words and pictures in one space, finding "dog" among the patches is one similarity, not one lesson for each kind.
+    With words and pictures in one space, finding "dog" among the patches is one similarity, not one lesson for
+    each kind.
     """
     owner = batch["owner"]
     b, p = (owner >= 0).nonzero(as_tuple=True)
@@ -138,7 +143,8 @@ def patch_names_loss(tokens: Tensor, names: list[Tensor], batch: dict[str, Tenso
 
 
 def mention_names_loss(states: Tensor, names: list[Tensor], batch: dict[str, Tensor], noun_kinds: Tensor) -> Tensor:
-    """The states of the phrases' last tokens [M, H] should point at the names of what the phrase says, before they look."""
+    """The states of the phrases' last tokens [M, H] should point at the names of what the phrase says, before they
+    look."""
     noun = batch["mention_noun"]
     allowed = noun_kinds[noun.clamp_min(0)]
     # "thing" and the like name nearly every kind: nothing to learn.

@@ -1,4 +1,5 @@
-"""Train the demo models: `python -m recipe.train --run DIR`. Seeded, resumable, by stages with a budget of minutes each.
+"""Train the demo models: `python -m recipe.train --run DIR`. Seeded, resumable, by stages with a budget of minutes
+each.
 
 1. `vision`: the vision tower under dense heads (vision.py). It is frozen afterwards.
 2. `joint`: what reads the picture, once for each variant, on questions and answers (joint.py).
@@ -29,8 +30,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--stages", default="vision,joint")
     parser.add_argument("--size", choices=tuple(SIZES), default="cpu")
     parser.add_argument("--processes", type=int, default=0, help="0: one a core on a CPU, one on a GPU")
-    parser.add_argument("--dry-run", action="store_true", help="the cost, and one step of each stage in a temporary folder")
-    parser.add_argument("--validate-scenes", type=int, default=96, help="of the trained styles, and of the held-out one")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="the cost, and one step of each stage in a temporary folder"
+    )
+    parser.add_argument(
+        "--validate-scenes", type=int, default=96, help="of the trained styles, and of the held-out one"
+    )
     vision.add_options(parser)
     joint.add_options(parser)
     return parser.parse_args()
@@ -39,26 +44,33 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     if not args.dry_run:
-        start(args)
+        start(args, announce(args))
         return
     with tempfile.TemporaryDirectory() as folder:
-        args.run, args.vision_minutes, args.joint_minutes = Path(folder), 1e-6, 1e-6
-        args.vision_batch = args.joint_batch = args.validate_scenes = 4
-        start(args)
+        args.run = Path(folder)
+        processes = announce(args)
+        args.vision_minutes = args.joint_minutes = 1e-6
+        args.vision_batch = args.joint_batch = args.validate_scenes = 2 * processes
+        start(args, processes)
 
 
-def start(args: argparse.Namespace) -> None:
+def announce(args: argparse.Namespace) -> int:
+    """Makes the tokenizer, says what all will cost; the number of processes."""
     args.run.mkdir(parents=True, exist_ok=True)
     tokenizer = load_or_build(args.run / "tokenizer.json")
-    size = args.processes or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
+    processes = args.processes or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
     config = replace(SIZES[args.size], vocab_size=tokenizer.get_vocab_size())
-    print(cost.estimate(config, tokenizer, args, size), flush=True)
+    print(cost.estimate(config, tokenizer, args, processes), flush=True)
+    return processes
+
+
+def start(args: argparse.Namespace, processes: int) -> None:
     rendezvous = args.run / "rendezvous"
     rendezvous.unlink(missing_ok=True)
-    if size == 1:
+    if processes == 1:
         work(0, 1, rendezvous, args)
     else:
-        torch.multiprocessing.spawn(work, (size, rendezvous, args), nprocs=size)
+        torch.multiprocessing.spawn(work, (processes, rendezvous, args), nprocs=processes)
 
 
 def work(rank: int, size: int, rendezvous: Path, args: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """Watching stage 2: unseen scenes of the trained styles and of the held-out one, answered greedily by every variant.
 
-No cache of keys and values is needed for that. Greedy decoding says exactly the true answer when every token is the likeliest
-after the true ones before it, which one pass over the packed answers tells. Boxes need not be said exactly: their
-coordinates are filled in one by one, and score at an IoU of 0.5.
+No cache of keys and values is needed for that. Greedy decoding says exactly the true answer when every token is
+the likeliest after the true ones before it, which one pass over the packed answers tells. Boxes need not be said
+exactly: their coordinates are filled in one by one, and score at an IoU of 0.5.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from .data import UNASKED, SceneBatches, loader, normalise
 from .kinds import COLOUR_NAMES, KINDS, WORDS
-from .model import ModelConfig, VisionModel
 from .loop import Log, Mean, device, half_precision, optimisers, save, schedule, seed
+from .model import ModelConfig, VisionModel
 from .parallel import Team
 from .world import MAX_OBJECTS, SIZE_NAMES
 
@@ -55,8 +55,10 @@ class Tower(nn.Module):
 @torch.no_grad()
 def begin(model: VisionModel, c: ModelConfig) -> None:
     """Start as trained towers look: positions as sines and cosines, queries that find their like, values that leave
-    (Trockman and Kolter 2023, "Mimetic initialization of self-attention layers"). A small tower on little data gains much."""
-    at = torch.arange(c.grid) * c.grid ** (-torch.arange(c.vision_width // 4)[:, None] * 4 / c.vision_width)  # [C/4, grid]
+    (Trockman and Kolter 2023, "Mimetic initialization of self-attention layers"). A small tower on little data
+    gains much."""
+    exponents = torch.arange(c.vision_width // 4)[:, None] * 4 / c.vision_width
+    at = torch.arange(c.grid) * c.grid**-exponents  # [C / 4, grid]
     wave = torch.cat([at.sin(), at.cos()]).T  # [grid, C / 2]
     rows, columns = wave.repeat_interleave(c.grid, 0), wave.repeat(c.grid, 1)
     model.embeddings.position_embedding.weight[1:] = torch.cat([rows, columns], 1)
@@ -145,7 +147,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--vision-batch", type=int, default=32, help="scenes a step")
     group.add_argument("--vision-rate", type=float, default=1.5e-3)
     group.add_argument("--vision-block-rate", type=float, default=4e-3, help="of the blocks' matrices, by Muon")
-    group.add_argument("--vision-plateau", type=float, default=0.75, help="share of the stage before the rate goes down")
+    group.add_argument(
+        "--vision-plateau", type=float, default=0.75, help="share of the stage before the rate goes down"
+    )
     group.add_argument("--sheets", type=float, default=0.75, help="share of pictures that are sheets of many objects")
     group.add_argument("--vision-check", type=float, default=6, help="minutes between two validations")
 
