@@ -85,6 +85,8 @@ describe('calibration', () => {
     expect(await make('plain')).not.toEqual(first);
     const files = await readdir(join(folder, 'first'));
     expect(files).not.toContain('conversion.json');
+    expect(await readFile(join(folder, 'first', 'README.md'), 'utf8')).toMatch(/calibration pictures/);
+    expect(await readFile(join(folder, 'plain', 'README.md'), 'utf8')).not.toMatch(/calibration/);
     const config = (out: string) => readFile(join(folder, out, 'config.json'), 'utf8');
     expect(await config('first')).toBe(await config('plain'));
     // Also by a folder that is quantised already, whose names are the same.

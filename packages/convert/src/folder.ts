@@ -92,7 +92,7 @@ export async function writePlan(plan: Plan, options: WriteOptions): Promise<Conv
       'tokenizer_config.json': json(tokenizer.config),
     };
     for (const [name, text] of Object.entries(small)) await writeWhole(out, name, text);
-    await writeWhole(out, 'README.md', modelCard(plan, report, quantisation, version));
+    await writeWhole(out, 'README.md', modelCard(plan, report, quantisation, moments.size > 0, version));
     // Last: a folder with an index is complete.
     await writeWhole(out, 'model.safetensors.index.json', json(index(report, shards, small)));
     await removeState(out);

@@ -14,6 +14,7 @@ export type { Hear } from './backend/listening.ts';
 
 /** What is heard, beside how the model is loaded. */
 export interface ListenOptions extends Pick<LoadOptions, 'threads' | 'signal'> {
+  /** Gets the inputs. */
   readonly hear: Hear;
   /** Products with longer rows are not heard. */
   readonly most: number;

@@ -10,6 +10,7 @@ export function modelCard(
   plan: Plan,
   report: Pick<ConversionReport, 'parts' | 'total' | 'odd'>,
   { group, tries }: Quantisation,
+  calibrated: boolean,
   version: string,
 ): string {
   const spatial = plan.config.spatial_config !== undefined;
@@ -28,6 +29,9 @@ export function modelCard(
     report.odd.length === 0
       ? ''
       : `\nIn f16 because no group size divides their rows: ${report.odd.map((name) => `\`${name}\``).join(', ')}.\n`;
+  const choice = calibrated
+    ? '\nCodes were chosen by what the products give on calibration pictures; the errors above are of the weights.\n'
+    : '';
   return `---
 library_name: llava-sp
 pipeline_tag: image-text-to-text
@@ -48,7 +52,7 @@ The licence of the language model and of the vision encoder count beside it.
 |---|---|---|---|---|
 ${parts.join('\n')}
 | all | | ${mb(report.total.bytes)} | ${report.total.bitsPerWeight.toFixed(2)} | ${report.total.error.toExponential(1)} |
-${odd}
+${odd}${choice}
 Quantised matrices are in MLX's affine layout, in groups of ${group} where rows allow it, the best of ${tries} ranges each (\`llava-sp convert --group ${group} --tries ${tries}\`);
 \`model.safetensors.index.json\` holds the SHA-256 of every shard.
 
