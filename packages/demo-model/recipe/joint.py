@@ -117,6 +117,9 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
     step, used = 0, 0.0
     if path.exists():
         state = torch.load(path, weights_only=True, map_location=device())
+        if set(state["variants"]) != set(learners):
+            raise ValueError(f"{path} holds {', '.join(state['variants'])}: go on with those, or in another folder")
+        tower.load_state_dict(state["vision"])  # the one they learned on, even if stage 1 went on since
         for variant, learner in learners.items():
             learner.load(state["variants"][variant])
         step, used = state["step"], state["minutes"]
