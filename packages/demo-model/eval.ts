@@ -1,5 +1,5 @@
 /**
- * How an answer of the demo model is scored; the same rules as `recipe/evaluate.py`.
+ * How an answer of the demo model is scored.
  */
 
 /** (x1, y1, x2, y2) in 0..1 of the image padded to a square. */

@@ -1,7 +1,7 @@
 /**
  * Scores the demo model as it ships (its int4 weights, through this runtime), with the figures of the float32 PyTorch
- * model beside it. The scenes: `python -m recipe.evaluate --out eval-set --scenes 1000` in packages/demo-model, or, by
- * default, the small set that is committed.
+ * model beside it. The scenes: by default the small set that is committed; a larger one is made by `python -m recipe.evaluate
+ * --out eval-set --scenes 1000` in packages/demo-model as it was at commit 618f19f, whose recipe made this model.
  *
  *   npm run eval:demo -- [--set DIR] [--device NAME] [--threads N] [--out FILE] [--limit N]
  */

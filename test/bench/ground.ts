@@ -1,7 +1,7 @@
 /**
  * `model.ground` of the demo model beside its own unconstrained answers: do all outputs parse, how many boxes are right, what is
- * recognised as absent, and what a threshold on the score would change. The scenes: `python -m recipe.evaluate --out eval-set
- * --scenes 1000` in packages/demo-model, or, by default, the small set that is committed.
+ * recognised as absent, and what a threshold on the score would change. The scenes: by default the small set that is committed; a
+ * larger one as test/bench/demo_model.ts says.
  *
  *   npm run bench:ground -- [--set DIR] [--device NAME] [--threads N] [--out FILE] [--limit N]
  */
