@@ -76,7 +76,7 @@ function expectClean({ failures, cases }: SuiteResult, atLeast: number): void {
 }
 
 describe('in Node', () => {
-  test.each(devices)('$gpu, $input.column', { timeout: 300_000 }, async ({ gpu, input }) => {
+  test.each(devices)('$gpu, $input.column', { timeout: 600_000 }, async ({ gpu, input }) => {
     const column = `${gpu} ${input.column}`;
     expectClean(await runSuite(await openTestGpu(gpu), { ...input, column }, table), 70);
   });
@@ -84,12 +84,12 @@ describe('in Node', () => {
 
 const module = new URL('./suite.ts', import.meta.url);
 
-test('in Deno, on lavapipe', { timeout: 300_000 }, async () => {
+test('in Deno, on lavapipe', { timeout: 600_000 }, async () => {
   const input: SuiteInput = { column: 'deno', options: { ...f32, variants: workgroup }, stride: 9 };
   expectClean(await runInDeno<SuiteResult>(module, input, { timeout: 280_000 }), 50);
 });
 
-test('in Chromium, on SwiftShader', { timeout: 300_000 }, async () => {
+test('in Chromium, on SwiftShader', { timeout: 600_000 }, async () => {
   const chromium = await openChromium(module);
   try {
     const input: SuiteInput = { column: 'chromium', options: { ...f32, variants: free }, stride: 9 };

@@ -16,6 +16,8 @@ import {
 
 const STAR = 'Where is the red star?';
 const RIGHT = 0.6;
+/** Ready a page is before, too, with the model it starts with. */
+const SHOWS_OTHER = `document.querySelector('#model-line').textContent.includes('/model/')`;
 
 let playground: Playground;
 let tab: Tab | undefined;
@@ -62,8 +64,8 @@ it('downloads a model after the page was reloaded halfway', async () => {
   await tab.page.reload();
   await tab.until(READY);
   await loadFrom(tab, `${site.address}model/`);
+  await tab.until(SHOWS_OTHER);
   await tab.until(READY);
-  expect(await tab.value(`document.querySelector('#model-line').textContent`)).toContain('/model/');
   await ask(tab, STAR);
   expect(await overlap(tab, 'red star')).toBeGreaterThan(RIGHT);
   // One whole model, and nothing of the one that was left.
@@ -84,7 +86,8 @@ it('works in two tabs at once, which download the same model', async () => {
   await tab.page.bringToFront();
   await loadFrom(tab, `${site.address}model/`);
   site.release();
-  await Promise.all([tab.until(READY), other.until(READY)]);
+  await Promise.all([tab, other].map((one) => one.until(SHOWS_OTHER)));
+  await Promise.all([tab, other].map((one) => one.until(READY)));
   expect(await ask(tab, STAR)).toMatch(/^\[0/);
   await other.page.bringToFront();
   expect(await ask(other, STAR)).toBe(await lastAnswer(tab));
