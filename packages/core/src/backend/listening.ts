@@ -1,4 +1,4 @@
-import { operands } from '../ops/operands.ts';
+import { operands, sameView } from '../ops/operands.ts';
 import type { Command, Program, Storage, Tensor } from '../ops/index.ts';
 import type { Backend, Executable } from './index.ts';
 
@@ -81,14 +81,4 @@ function withTaps(program: Program, most: number): { program: Program; taps: rea
     if (operands(command).writes.some(({ storage }) => storage === source)) last = null;
   }
   return { program: { ...program, storages, outputs, commands }, taps };
-}
-
-function sameView(a: Tensor, b: Tensor): boolean {
-  return (
-    a.storage === b.storage &&
-    a.offset === b.offset &&
-    a.rows === b.rows &&
-    a.cols === b.cols &&
-    a.ld === b.ld
-  );
 }

@@ -39,3 +39,14 @@ export function operands(command: Command): { reads: readonly Tensor[]; writes: 
       return command satisfies never;
   }
 }
+
+/** Whether two tensors are the same elements in the same order. */
+export function sameView(a: Tensor, b: Tensor): boolean {
+  return (
+    a.storage === b.storage &&
+    a.offset === b.offset &&
+    a.rows === b.rows &&
+    a.cols === b.cols &&
+    a.ld === b.ld
+  );
+}

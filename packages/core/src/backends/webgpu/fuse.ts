@@ -5,6 +5,7 @@
  */
 import {
   operands,
+  sameView,
   type Activation,
   type Command,
   type KvCacheRef,
@@ -372,16 +373,6 @@ class Fusion {
 
 function plain({ act, residual }: Of<'linear'>): boolean {
   return act === 'none' && !residual;
-}
-
-function sameView(a: Tensor, b: Tensor): boolean {
-  return (
-    a.storage === b.storage &&
-    a.offset === b.offset &&
-    a.rows === b.rows &&
-    a.cols === b.cols &&
-    a.ld === b.ld
-  );
 }
 
 function isTensor(value: unknown): value is Tensor {
