@@ -159,9 +159,11 @@ function render() {
 
 Written by \`npm run licences\`. llava-sp itself is under the MIT licence (LICENSE), and so is all that these packages hold of its own:
 the code, the kernels and their WASM builds, which no other code is linked into, and the demo model. Its weights were trained
-from scratch on scenes that a program in this repository draws (\`packages/demo-model/recipe\`); the pictures in \`examples/images\` and
-\`packages/demo-model/testset\` are drawn by it, too. The pictures in \`packages/demo-model/benchmark\`, which no package holds, show drawings of open icon sets: their
-authors and licences are in \`ATTRIBUTION.md\` beside them. Weights that the authors of LLaVA-SP publish (CC BY-NC 4.0) are in none of them.
+from scratch on scenes that a program in this repository (\`packages/demo-model/recipe\`) draws of shapes, words and open icon sets;
+\`packages/demo-model/recipe/icons/LICENSES.md\` lists the sets, none of which is in a package. The pictures in \`benchmark\` of
+@llava-sp/demo-model show such scenes: authors and licences of the sets are in \`ATTRIBUTION.md\` beside them. So do two pictures of
+the repository's \`examples/images\`, which no package holds; the others there show shapes alone, which are the program's own. Weights
+that the authors of LLaVA-SP publish (CC BY-NC 4.0) are in none of them.
 
 ## In the files of @llava-sp/browser, and installed with the other packages
 

@@ -2,4 +2,4 @@
 export const modelUrl = new URL('./model/', import.meta.url);
 
 /** The benchmark of `llava-sp eval`: a folder URL. */
-export const benchmarkUrl = new URL('./testset/', import.meta.url);
+export const benchmarkUrl = new URL('./benchmark/', import.meta.url);

@@ -53,7 +53,7 @@ export type StepResult = Converted | Copied | Answered;
 const PIECE = 8 << 20;
 const TOKENS = 8;
 /** Square, so that it is one tile. */
-const picture = new URL('../../packages/demo-model/testset/scene-0000.png', import.meta.url);
+const picture = new URL('../support/crosses_and_square.png', import.meta.url);
 
 process.once('message', (request: StepRequest) => {
   void run(request)

@@ -1,31 +1,32 @@
 /**
  * `model.ground` of the demo model beside its own unconstrained answers: do all outputs parse, how many boxes are right, what is
- * recognised as absent, and what a threshold on the score would change. The scenes: by default the small set that is committed; a
- * larger one as test/bench/demo_model.ts says.
+ * recognised as absent, and what a threshold on the score would change. The phrases: by default those of the committed benchmark; more
+ * of them in a folder that `python -m recipe.benchmark` writes (packages/demo-model/README.md).
  *
  *   npm run bench:ground -- [--set DIR] [--device NAME] [--threads N] [--out FILE] [--limit N]
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { load, parseBoxes, sourceToInput, type Box, type Device, type GroundedBox } from '@llava-sp/node';
+import { load, inputToSource, parseBoxes, type Box, type Device, type GroundedBox } from '@llava-sp/node';
 import { modelUrl } from '@llava-sp/demo-model';
-import { score, type EvalRow } from '../../packages/demo-model/eval.ts';
+import { groundPrompt } from '../../packages/core/src/api/tasks/prompts.ts';
+import { groundedRight } from '../../packages/llava-sp/src/eval/metrics/boxes.ts';
+import { demoSet, taskNamed, tasksOf } from '../support/demo_set.ts';
 import { columns } from './table.ts';
 
-const home = fileURLToPath(new URL('../../packages/demo-model/', import.meta.url));
-
-/** One phrase: what the set says of it, what was found, and what the model says without a constraint. */
+/** One phrase: what is true of it, what was found, and what the model says without a constraint. Boxes in pixels of the picture. */
 export interface GroundedRow {
-  readonly row: EvalRow;
   readonly phrase: string;
-  /** The best box of `ground`, in 0..1 of the padded square, and its score; `null`: not there. */
+  /** None where it is not there. */
+  readonly truth: readonly Box[];
+  /** The best box of `ground`, and its score; `null`: not there. */
   readonly found: { readonly box: Box; readonly score: number } | null;
   /** Whether the text under the constraint can be read: a box, or words without a bracket. */
   readonly parsed: boolean;
-  /** The set's own question, asked without a constraint. */
-  readonly free: string;
+  /** The boxes of the same question, asked without a constraint. */
+  readonly free: readonly Box[];
   /** Milliseconds. */
   readonly time: number;
 }
@@ -38,43 +39,37 @@ export interface GroundOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** The phrase in a question of the set; `null` for questions of another kind. */
-export function phraseOf({ task, prompt }: EvalRow): string | null {
-  if (task.startsWith('ground_')) return prompt.replace(/^.* describes: /, '');
-  if (!task.startsWith('where')) return null;
-  return prompt.replace(/^(?:where is|where's|find|locate) (the .*)[?.]$/i, '$1');
-}
-
 /** Grounds every phrase of a set. Thresholds are left to the reader: all boxes are kept. */
 export async function groundSet(options: GroundOptions): Promise<GroundedRow[]> {
   const { folder, device, threads, limit = Infinity, onProgress } = options;
-  const lines = (await readFile(join(folder, 'questions.jsonl'), 'utf8')).trim().split('\n');
-  const rows = lines.map((line) => JSON.parse(line) as EvalRow).filter((row) => phraseOf(row) !== null);
-  const asked = rows.slice(0, limit);
+  const { images, items } = taskNamed(await tasksOf(folder), 'refcoco');
+  const asked = items.slice(0, limit);
   const results: GroundedRow[] = [];
   const model = await load(modelUrl, { device, threads });
   try {
-    for (const row of asked) {
-      const image = join(folder, row.image);
-      const phrase = phraseOf(row) ?? '';
+    for (const { image: name, text: phrase, truth } of asked) {
+      const image = join(images, name);
       const start = performance.now();
       const { boxes } = await model.ground(image, phrase, { threshold: 0 });
       const time = performance.now() - start;
-      const prompt = model.info.config.tasks.ground.replace(
-        'the {phrase}',
-        phrase.replace(/^(?!the )/, 'the '),
-      );
+      const prompt = groundPrompt(model.info.config.tasks, phrase);
       // The same decoding once more, for its text.
       const answer = model.ask(image, prompt, { format: { boxes: 'unit' } });
       const text = await answer.text();
       // Every bracket is a box's, and none was cut short.
       const parsed = answer.finishReason === 'stop' && parseBoxes(text).length === text.split('[').length - 1;
       const best = boxes.toSorted((a, b) => b.score - a.score).at(0);
-      const geometry = answer.picture?.geometry;
-      const found =
-        best && geometry ? { box: sourceToInput(cornersOf(best), geometry), score: best.score } : null;
-      const free = await model.ask(image, row.prompt).text();
-      results.push({ row, phrase, found, parsed, free, time });
+      const unbound = model.ask(image, prompt);
+      const said = parseBoxes(await unbound.text());
+      const geometry = unbound.picture?.geometry;
+      results.push({
+        phrase,
+        truth: truth.kind === 'boxes' ? truth.boxes : [],
+        found: best ? { box: cornersOf(best), score: best.score } : null,
+        parsed,
+        free: geometry ? said.map((box) => inputToSource(box, geometry)) : [],
+        time,
+      });
       onProgress?.(results.length, asked.length);
     }
   } finally {
@@ -110,29 +105,30 @@ export interface GroundFigures {
 
 /** What became of the phrases, at every threshold. */
 export function figuresOf(results: readonly GroundedRow[]): GroundFigures {
-  const present = results.filter(({ row }) => row.box);
-  const absent = results.filter(({ row }) => !row.box);
+  const present = results.filter(({ truth }) => truth.length > 0);
+  const absent = results.filter(({ truth }) => truth.length === 0);
   const share = (list: readonly GroundedRow[], test: (result: GroundedRow) => boolean): number =>
     list.filter(test).length / list.length;
-  const right = ({ row, found }: GroundedRow, threshold: number): boolean =>
-    found !== null && found.score >= threshold && score(row.task, `[${found.box.join(', ')}]`, row);
-  const kept = ({ found }: GroundedRow, threshold: number): boolean =>
-    found !== null && found.score >= threshold;
+  const kept = ({ found }: GroundedRow, threshold: number): Box[] =>
+    found !== null && found.score >= threshold ? [found.box] : [];
+  const right = (row: GroundedRow, threshold: number): boolean =>
+    groundedRight({ found: kept(row, threshold), truth: row.truth }) === 1;
+  const rightFreely = ({ free, truth }: GroundedRow): boolean => groundedRight({ found: free, truth }) === 1;
   const times = results.map(({ time }) => time).sort((a, b) => a - b);
   return {
     present: present.length,
     absent: absent.length,
     parsed: share(results, ({ parsed }) => parsed),
-    right: share(present, (result) => right(result, 0)),
-    rightUnconstrained: share(present, ({ row, free }) => score(row.task, free, row)),
-    absentRecognised: share(absent, (result) => !kept(result, 0)),
-    absentRecognisedUnconstrained: share(absent, ({ free }) => parseBoxes(free).length === 0),
+    right: share(present, (row) => right(row, 0)),
+    rightUnconstrained: share(present, rightFreely),
+    absentRecognised: share(absent, (row) => right(row, 0)),
+    absentRecognisedUnconstrained: share(absent, rightFreely),
     milliseconds: times[times.length >> 1],
     thresholds: [0.05, 0.1, 0.12, 0.14, 0.15, 0.16, 0.18, 0.2].map((threshold) => ({
       threshold,
-      right: share(present, (result) => right(result, threshold)),
-      presentKept: share(present, (result) => kept(result, threshold)),
-      absentRecognised: share(absent, (result) => !kept(result, threshold)),
+      right: share(present, (row) => right(row, threshold)),
+      presentKept: share(present, (row) => kept(row, threshold).length > 0),
+      absentRecognised: share(absent, (row) => right(row, threshold)),
     })),
   };
 }
@@ -148,7 +144,7 @@ async function main(): Promise<void> {
     },
   });
   const results = await groundSet({
-    folder: resolve(values.set ?? join(home, 'testset')),
+    folder: resolve(values.set ?? demoSet),
     device: values.device as Device | undefined,
     threads: values.threads === undefined ? undefined : Number(values.threads),
     limit: values.limit === undefined ? undefined : Number(values.limit),

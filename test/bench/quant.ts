@@ -27,14 +27,12 @@ import {
 } from '@llava-sp/convert';
 import { load, type Device } from '@llava-sp/node';
 import { readQuestions } from '../../packages/llava-sp/src/cli/convert.ts';
-import { openBenchmark } from '../../packages/llava-sp/src/eval/benchmark.ts';
 import { answeredOf, askAll, taskRun } from '../../packages/llava-sp/src/eval/run.ts';
 import { sampleOf } from '../../packages/llava-sp/src/eval/sample.ts';
 import { pointsOf } from '../../packages/llava-sp/src/eval/score.ts';
 import { folderSha256 } from '../../packages/llava-sp/src/eval/state.ts';
 import type { Task } from '../../packages/llava-sp/src/eval/types.ts';
-
-const home = fileURLToPath(new URL('../../packages/demo-model/', import.meta.url));
+import { demoSet, tasksOf } from '../support/demo_set.ts';
 
 /** A way to store the model; `null`: the folder of floats as it is. */
 export interface Variant {
@@ -117,15 +115,7 @@ interface RunOptions {
 
 /** The tasks of a benchmark, each with as many of its questions, drawn as `llava-sp eval` draws them. */
 export async function readTasks(set: string, limit: number | null): Promise<Task[]> {
-  const { tasks } = await openBenchmark([set], {
-    metric: null,
-    images: null,
-    annotations: null,
-    suffix: null,
-    prompt: null,
-    box: null,
-    split: null,
-  });
+  const tasks = await tasksOf(set);
   if (limit === null) return [...tasks];
   return tasks.map((task) => ({ ...task, items: sampleOf(task.items, limit, 0) }));
 }
@@ -306,7 +296,7 @@ async function main(): Promise<void> {
     stream: process.stderr,
   });
   const tasks = await readTasks(
-    resolve(values.set ?? join(home, 'testset')),
+    resolve(values.set ?? demoSet),
     values.limit === undefined ? null : Number(values.limit),
   );
   const questions = tasks.reduce((sum, { items }) => sum + items.length, 0);

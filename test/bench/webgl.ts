@@ -6,11 +6,11 @@
  *   --repeats N    the fastest of so many counts; 3 by default
  *   --out FILE     the figures as JSON, too
  */
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { EvalRow } from '../../packages/demo-model/eval.ts';
 import { openChromium } from '../support/chromium.ts';
+import { questionsByPicture } from '../support/demo_set.ts';
 import { root } from '../support/deno.ts';
 import { WEBGL_ARGS } from '../support/webgl_args.ts';
 import type { WebGlAsked, WebGlInput } from '../support/webgl_in_page.ts';
@@ -28,8 +28,8 @@ const chromium = { args: values.gpu ? ['--use-gl=angle'] : WEBGL_ARGS, isolated:
 const MINUTES = 60_000;
 
 const shapes: readonly Shape[] = [
-  { name: 'demo, attention', rows: 145, n: 128, k: 128 },
-  { name: 'demo, fc1', rows: 145, n: 512, k: 128 },
+  { name: 'demo, attention', rows: 145, n: 256, k: 256 },
+  { name: 'demo, fc1', rows: 145, n: 1024, k: 256 },
   { name: 'ViT-L, attention', rows: 577, n: 1024, k: 1024 },
   { name: 'ViT-L, fc1', rows: 577, n: 4096, k: 1024 },
   { name: 'ViT-L, fc2', rows: 577, n: 1024, k: 4096 },
@@ -47,10 +47,11 @@ async function productTimes(): Promise<WebGlFigures> {
 
 /** Milliseconds of the vision of eight pictures, the first of which compiles, by device. */
 async function demoVision(): Promise<Record<string, number[]>> {
-  const folder = 'packages/demo-model/testset';
-  const lines = (await readFile(join(root, folder, 'questions.jsonl'), 'utf8')).trim().split('\n');
-  const pictures = [...new Set(lines.map((line) => (JSON.parse(line) as EvalRow).image))].slice(0, 8);
-  const questions = pictures.map((image) => ({ image: `/${folder}/${image}`, prompt: 'What is it?' }));
+  const pictures = (await questionsByPicture()).slice(0, 8);
+  const questions = pictures.map(([{ image }]) => ({
+    image: `/${relative(root, image)}`,
+    prompt: 'What is it?',
+  }));
   const page = await openChromium(new URL('../support/webgl_in_page.ts', import.meta.url), chromium);
   try {
     const found: Record<string, number[]> = {};

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { TargetType, type Browser, type Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchChromium, runJob } from '../support/browsers.ts';
+import { starAnswer } from '../support/star.ts';
 import type { FaultServer } from '../download/server.ts';
-import { ANSWER, ISOLATED, MODEL, openPage, openSite, POLICY, root } from './site.ts';
+import { ISOLATED, MODEL, openPage, openSite, POLICY, root } from './site.ts';
 
 interface Asked {
   text: string;
@@ -50,14 +51,19 @@ const ask = (site: FaultServer, input: unknown): Promise<Asked> =>
 
 test('a model runs in a worker, with a thread a core where memory can be shared; the page is never held up', async () => {
   const asked = await ask(sites.isolated, { options: { device: 'wasm' } });
-  expect(asked).toMatchObject({ text: ANSWER, name: 'wasm', chosen: { thread: 'worker' }, longTasks: [] });
+  expect(asked).toMatchObject({
+    text: await starAnswer(),
+    name: 'wasm',
+    chosen: { thread: 'worker' },
+    longTasks: [],
+  });
   expect(asked.threads).toBeGreaterThan(1);
   expect(asked.phases).toEqual(['files', 'download', 'device', 'weights', 'compile', 'ready']);
 });
 
 test('without isolation it takes one thread', async () => {
   expect(await ask(sites.plain, { options: { device: 'wasm' } })).toMatchObject({
-    text: ANSWER,
+    text: await starAnswer(),
     threads: 1,
     chosen: { thread: 'worker' },
     longTasks: [],
@@ -66,12 +72,17 @@ test('without isolation it takes one thread', async () => {
 
 test('by WebGPU in a worker', { timeout: 180_000 }, async () => {
   const asked = await ask(sites.plain, { options: { device: 'webgpu' } });
-  expect(asked).toMatchObject({ text: ANSWER, name: 'webgpu', chosen: { thread: 'worker' }, longTasks: [] });
+  expect(asked).toMatchObject({
+    text: await starAnswer(),
+    name: 'webgpu',
+    chosen: { thread: 'worker' },
+    longTasks: [],
+  });
 });
 
 test("with the caller's GPUDevice in the page", { timeout: 180_000 }, async () => {
   const asked = await ask(sites.plain, { ownGpu: true });
-  expect(asked).toMatchObject({ text: ANSWER, name: 'webgpu', chosen: { thread: 'page' } });
+  expect(asked).toMatchObject({ text: await starAnswer(), name: 'webgpu', chosen: { thread: 'page' } });
 });
 
 test('in the page on request; an engine that refuses the relaxed build takes the SIMD one', async () => {
@@ -80,7 +91,7 @@ test('in the page on request; an engine that refuses the relaxed build takes the
     path.endsWith('/kernels.relaxed.wasm') ? { kind: 'truncate', at: 0.5 } : null;
   try {
     const asked = await ask(sites.plain, { options: { device: 'wasm', thread: 'page' } });
-    expect(asked).toMatchObject({ text: ANSWER, chosen: { thread: 'page', kernels: 'simd' } });
+    expect(asked).toMatchObject({ text: await starAnswer(), chosen: { thread: 'page', kernels: 'simd' } });
   } finally {
     sites.plain.fault = () => null;
   }
@@ -89,7 +100,10 @@ test('in the page on request; an engine that refuses the relaxed build takes the
 test.each(['index', 'bundle'])('a strict policy is kept (%s)', async (build) => {
   const source = `${sites.strict.origin}/${MODEL}`;
   const options = { device: 'wasm' };
-  expect(await ask(sites.strict, { build, source, options })).toMatchObject({ text: ANSWER, warnings: [] });
+  expect(await ask(sites.strict, { build, source, options })).toMatchObject({
+    text: await starAnswer(),
+    warnings: [],
+  });
   expect(sites.strict.asked.filter(({ path }) => path === '/report')).toEqual([]);
 });
 
@@ -122,7 +136,7 @@ test('a service worker answers, in its own thread', async () => {
   const { text, thread } = await inPage(sites.plain, (page) =>
     runJob<{ text: string; thread: { chosen: string; reason: string } }>(page, 'inServiceWorker', input),
   );
-  expect(text).toBe(ANSWER);
+  expect(text).toBe(await starAnswer());
   expect(thread).toMatchObject({ chosen: 'page', reason: 'there are no workers here' });
 });
 
@@ -144,11 +158,11 @@ test('an extension answers, in its page and in its service worker', async () => 
   );
   const worker = await target.worker();
   const answer = (given: typeof input) => (globalThis as unknown as Answering).answer(given);
-  expect(await worker?.evaluate(answer, input)).toBe(ANSWER);
+  expect(await worker?.evaluate(answer, input)).toBe(await starAnswer());
   const page = await browser.newPage();
   await page.goto(`chrome-extension://${id}/page.html`);
   await page.waitForFunction(() => 'answer' in globalThis);
   // Its own files, too.
-  expect(await page.evaluate(answer, { ...input, source: 'model/' })).toBe(ANSWER);
+  expect(await page.evaluate(answer, { ...input, source: 'model/' })).toBe(await starAnswer());
   await page.close();
 });

@@ -6,8 +6,9 @@ import { nodeHost } from '@llava-sp/node';
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchChromium, runJob } from '../support/browsers.ts';
+import { starAnswer } from '../support/star.ts';
 import type { FaultServer } from '../download/server.ts';
-import { ANSWER, openPage, openSite, root } from './site.ts';
+import { openPage, openSite, root } from './site.ts';
 
 const FOLDER = 'examples/images';
 
@@ -70,5 +71,6 @@ test('what can not be read is named; what is no file is drawn', async () => {
 });
 
 test('questions take them', async () => {
-  expect(await runJob(page, 'askAbout')).toEqual([ANSWER, ANSWER, ANSWER]);
+  const answer = await starAnswer();
+  expect(await runJob(page, 'askAbout')).toEqual([answer, answer, answer]);
 });

@@ -1,27 +1,24 @@
 /** The device `webgl`: the demo model's vision by gpu.js in a page of Chromium, whose WebGL2 computes on the CPU here. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { load } from '@llava-sp/node';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { EvalRow } from '../../packages/demo-model/eval.ts';
 import { openChromium, type Chromium } from '../support/chromium.ts';
+import { questionsByPicture } from '../support/demo_set.ts';
 import { root } from '../support/deno.ts';
+import { NEAR_TIE, partingsOf } from '../support/near_tie.ts';
 import { WEBGL_ARGS } from '../support/webgl_args.ts';
 import type { BuiltAnswer, BuiltInput } from '../support/built_webgl_in_page.ts';
 import type { WebGlAsked, WebGlInput } from '../support/webgl_in_page.ts';
 
 const MINUTES = 60_000;
 const model = '/packages/demo-model/model';
-const folder = 'packages/demo-model/testset';
 
 let questions: WebGlInput['questions'];
 beforeAll(async () => {
-  const lines = (await readFile(join(root, folder, 'questions.jsonl'), 'utf8')).trim().split('\n');
-  const rows = lines.map((line) => JSON.parse(line) as EvalRow);
-  const pictures = [...new Set(rows.map(({ image }) => image))].slice(0, 3);
-  questions = rows
-    .filter(({ image }) => pictures.includes(image))
-    .map(({ image, prompt }) => ({ image: `/${folder}/${image}`, prompt }));
+  const pictures = (await questionsByPicture()).slice(0, 3);
+  questions = pictures
+    .flatMap((asked) => asked.slice(0, 5))
+    .map(({ image, prompt }) => ({ image: `/${relative(root, image)}`, prompt }));
 });
 
 async function inPage<T>(isolated: boolean, work: (chromium: Chromium) => Promise<T>): Promise<T> {
@@ -48,7 +45,13 @@ describe('in a page without threads', () => {
         const newPicture = questions.findLastIndex(({ image }, i) => image !== questions[i - 1]?.image);
         const webgl = await ask({ options: { device: 'webgl' }, lose: [newPicture] });
         console.log(`vision: webgl ${milliseconds(webgl)}, wasm ${milliseconds(wasm)}`);
-        expect(webgl.texts).toEqual(wasm.texts);
+        // Floats on the GPU where WASM rounds to 8 bits: one answer may be torn between two tokens.
+        const paths = questions.map(({ image, prompt }) => ({ image: join(root, image), prompt }));
+        const partings = await partingsOf(join(root, model), paths, wasm.texts, webgl.texts);
+        const words = partings.map((parting) => parting.words).join('\n');
+        expect(webgl.texts).toHaveLength(wasm.texts.length);
+        expect(partings.length, words).toBeLessThanOrEqual(1);
+        expect(Math.max(1, ...partings.map(({ ratio }) => ratio)), words).toBeLessThan(NEAR_TIE);
         expect(webgl).toMatchObject({ evaluates: false, leaves: false });
         expect(webgl.backend).toMatchObject({ name: 'webgl', threads: 1 });
         expect(webgl.choices[0]).toEqual({ what: 'device', chosen: 'webgl', reason: 'asked for' });

@@ -116,6 +116,17 @@ describe('the file', () => {
     ];
     expect(matchAnswers(items, lines).map((found) => found?.text)).toEqual(['a', 'b', 'other', 'c']);
   });
+
+  test('of the same id only: an answer to another question, or about another picture, is none', () => {
+    const asked = item(1, { kind: 'none' }, { text: 'A?' });
+    const ours = (prompt: string, image: string) => ({ ...line(1, 'x', { image }), prompt });
+    expect(matchAnswers([asked], [ours('B?', '1.png')])).toEqual([null]);
+    expect(matchAnswers([asked], [ours('A?', 'other.png')])).toEqual([null]);
+    // Of two lines of others nobody knows which is meant, as where a limit has left one of their questions.
+    const theirs = ['B?\nOne word.', 'A?\nOne word.'].map((prompt) => ({ ...line(1, 'x'), prompt }));
+    expect(matchAnswers([asked], theirs)).toEqual([null]);
+    expect(matchAnswers([asked], theirs.slice(1))).toEqual(theirs.slice(1));
+  });
 });
 
 describe('an output folder', () => {

@@ -53,9 +53,14 @@ describe("the demo model's benchmark", () => {
     }
   });
 
+  test('has no id twice, whichever files the questions are in', () => {
+    const ids = tasks.flatMap(({ items }) => items.map(({ id }) => id));
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
   test("has about as many yes as no in each of POPE's files", () => {
     const rows = truths('pope', 'yes_no');
-    for (const category of ['random', 'popular', 'adversarial', 'attribute']) {
+    for (const category of ['random', 'popular', 'adversarial', 'similar', 'attribute']) {
       const own = rows.filter(([item]) => item.category === category);
       const yes = own.filter(([, truth]) => truth.yes).length;
       expect(own.length, category).toBeGreaterThan(30);

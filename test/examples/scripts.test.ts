@@ -3,18 +3,17 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { node, start } from '../cli/run.ts';
 import { deno, root } from '../support/deno.ts';
+import { isStar } from '../support/star.ts';
 
 const image = 'examples/images/scene.png';
 
-/** In pixels of the picture: 296..404 x 58..165. */
-function expectStar(box: readonly number[]): void {
-  const is = [296, 58, 404, 165];
-  for (const [i, edge] of box.entries()) expect(Math.abs(edge - is[i]), box.join(' ')).toBeLessThan(25);
+function expectStar([x1, y1, x2, y2]: readonly number[]): void {
+  expect(isStar([x1, y1, x2, y2]), [x1, y1, x2, y2].join(' ')).toBe(true);
 }
 
 test('Node: an SVG with the boxes', async () => {
   const script = join(root, 'examples/node/where.ts');
-  const phrases = ['the red star', 'the black heart'];
+  const phrases = ['the red star', 'the black cross'];
   const { stdout, stderr, code } = await start(node, [script, join(root, image), ...phrases]).done;
   expect(code, stderr).toBe(0);
   expect(stderr).toMatch(/^the red star: \d+ %\n$/);
@@ -29,12 +28,18 @@ test('Node: an SVG with the boxes', async () => {
 test('Node: phrases are text in the SVG, and the picture has its type', async () => {
   const script = join(root, 'examples/node/where.ts');
   const path = join(root, 'examples/images/turned.jpg');
-  const phrases = ['the <b>yellow & blue</b> ring', 'the yellow ring', 'the <blue> square'];
+  // Whatever the model makes of odd signs: some of these it finds.
+  const phrases = [
+    'the <b>yellow & blue</b> ring',
+    'the yellow ring &',
+    'the yellow ring <b>',
+    'the blue square <',
+  ];
   const { stdout, stderr, code } = await start(node, [script, path, ...phrases]).done;
   expect(code, stderr).toBe(0);
   expect(stdout).toContain('href="data:image/jpeg;base64,/9j/');
-  expect(stdout).toMatch(/&lt;b>yellow &amp; blue&lt;\/b> ring<\/text>|the &lt;blue> square<\/text>/);
-  expect(stdout).not.toMatch(/<b>|<blue>/);
+  expect(stdout).toMatch(/>the [^<]*(&amp;|&lt;)[^<]*<\/text>/);
+  expect(stdout).not.toMatch(/<b>|& |&<|<</);
 });
 
 test('Deno: a line for each box', async () => {

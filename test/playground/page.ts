@@ -1,5 +1,5 @@
 /** The built playground in the system's Chromium, by servers that can be told to be slow, or to be gone. */
-import { mkdtemp, mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -109,6 +109,12 @@ async function sendHalf(file: string, response: ServerResponse): Promise<void> {
   response.writeHead(200, { 'content-type': 'application/wasm' }).end(bytes.subarray(0, bytes.length / 2));
 }
 
+/** The bytes of all files of the demo model, as the page's list of downloads shows them. */
+export async function modelSize(): Promise<string> {
+  const files = await Promise.all((await readdir(model)).map((name) => stat(join(model, name))));
+  return `${(files.reduce((sum, { size }) => sum + size, 0) / 1e6).toFixed(1)} MB`;
+}
+
 /** A file of the demo model at an address of its own, over a slow line: about a second for the weights. */
 async function sendModel(url: string, response: ServerResponse): Promise<void> {
   const bytes = await readFile(join(model, basename(url))).catch(() => null);
@@ -172,13 +178,19 @@ export async function openTab(
   };
 }
 
-/** Begins to load the demo model from an address of its own. */
+/** The picture that a tab shows, as a PNG: of a drawing the very pixels that its model is given. */
+export async function shownPicture(tab: Tab): Promise<Uint8Array> {
+  const url = await tab.value<string>(`document.querySelector('#canvas').toDataURL('image/png')`);
+  return Buffer.from(url.slice(url.indexOf(',') + 1), 'base64');
+}
+
+/** Begins to load a model from an address. */
 export async function loadFrom(tab: Tab, address: string): Promise<void> {
   await tab.page.click('#open-model');
   await tab.page.click('[name=kind][value=address]');
   await tab.page.type('#address', address);
   await tab.page.click('#load');
-  await tab.until(`!document.querySelector('#loading').hidden`);
+  await tab.until(`document.querySelector('#model-line').textContent.includes('${address}')`);
 }
 
 export const READY = `document.querySelector('#model-line').dataset.state === 'ready'`;

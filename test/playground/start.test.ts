@@ -143,6 +143,6 @@ it('works without the server after the first visit', async () => {
   // Everything else that the page has, too.
   await tab.page.click('.example');
   await tab.until(`document.querySelector('#editor').hidden`);
-  expect(await ask(tab, STAR)).toMatch(/^\[/);
+  expect(await ask(tab, 'What do you see?')).not.toBe('');
   expect(tab.wrong).toEqual([]);
 });

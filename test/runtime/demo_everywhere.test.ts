@@ -1,28 +1,31 @@
-/** The demo model gives the same greedy answers in Node, Deno and a page of Chromium. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+/**
+ * The demo model gives the same greedy answers in Node, Deno and a page of Chromium. WebGPU rounds otherwise than WASM: where two
+ * tokens are as good as equally likely it may take the other.
+ */
+import { join, relative } from 'node:path';
 import { load } from '@llava-sp/node';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { EvalRow } from '../../packages/demo-model/eval.ts';
 import { askAll, type AskInput, type Asked } from '../support/ask_all.ts';
 import { openChromium } from '../support/chromium.ts';
+import { questionsByPicture } from '../support/demo_set.ts';
 import { root, runInDeno } from '../support/deno.ts';
+import { NEAR_TIE, partingsOf } from '../support/near_tie.ts';
 
 const MINUTES = 60_000;
 /** A driver compiles for a minute where its cache of shaders is empty. */
 const TIMEOUT = 10 * MINUTES;
 const model = 'packages/demo-model/model';
-const folder = 'packages/demo-model/testset';
 
 let questions: AskInput['questions'];
+/** The same, by paths that hold everywhere. */
+let absolute: AskInput['questions'];
 let expected: Asked;
 beforeAll(async () => {
-  const lines = (await readFile(join(root, folder, 'questions.jsonl'), 'utf8')).trim().split('\n');
-  questions = lines
-    .map((line) => JSON.parse(line) as EvalRow)
-    .slice(0, 40)
-    .map(({ image, prompt }) => ({ image: `${folder}/${image}`, prompt }));
-  const absolute = questions.map(({ image, prompt }) => ({ image: join(root, image), prompt }));
+  const pictures = (await questionsByPicture()).slice(0, 8);
+  questions = pictures
+    .flatMap((asked) => asked.slice(0, 5))
+    .map(({ image, prompt }) => ({ image: relative(root, image), prompt }));
+  absolute = questions.map(({ image, prompt }) => ({ image: join(root, image), prompt }));
   expected = await askAll(load, {
     model: join(root, model),
     options: { device: 'wasm' },
@@ -55,6 +58,11 @@ describe.each([
       `load ${asked.loadMs.toFixed(0)} ms, ${questions.length} answers ${asked.askMs.toFixed(0)} ms`,
     );
     expect(asked.backend.name).toBe(device);
-    expect(asked.texts).toEqual(expected.texts);
+    const partings = await partingsOf(join(root, model), absolute, expected.texts, asked.texts);
+    const words = partings.map((parting) => parting.words).join('\n');
+    const ties = device === 'wasm' ? 0 : questions.length / 20;
+    expect(asked.texts).toHaveLength(questions.length);
+    expect(partings.length, words).toBeLessThanOrEqual(ties);
+    expect(Math.max(1, ...partings.map(({ ratio }) => ratio)), words).toBeLessThan(NEAR_TIE);
   });
 });

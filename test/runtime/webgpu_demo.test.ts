@@ -3,11 +3,10 @@
  * a token may be another where two are as good as equally likely: each answer that differs is reported with WASM's logit
  * gap between the two tokens at that place, and a gap above TIE is an error.
  *
- * The sixty committed scenes, with other questions when they are through; few of them by default. More:
+ * A question of each committed scene, then other ones; few of them by default. More:
  * LLAVA_SP_SCENES=200 npx vitest run test/runtime/webgpu_demo.test.ts; LLAVA_SP_SET names another folder of scenes,
  * LLAVA_SP_GPU another driver.
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -17,14 +16,14 @@ import type { Backend } from '../../packages/core/src/backend/index.ts';
 import type * as Backends from '../../packages/core/src/backends/index.ts';
 import type { Host } from '../../packages/core/src/host.ts';
 import { nodeHost } from '../../packages/node/src/host.ts';
-import type { EvalRow } from '../../packages/demo-model/eval.ts';
+import { demoSet, questionsByPicture, type DemoQuestion } from '../support/demo_set.ts';
 import { argmax } from '../support/golden_model.ts';
 import { openTestGpu, type TestGpu } from '../support/gpu.ts';
 import { createTestHost } from '../support/host.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const scenes = Number(process.env.LLAVA_SP_SCENES ?? 8);
-const folder = process.env.LLAVA_SP_SET ?? join(root, 'packages/demo-model/testset');
+const folder = process.env.LLAVA_SP_SET ?? demoSet;
 const driver = (process.env.LLAVA_SP_GPU ?? 'swiftshader') as TestGpu;
 /** Logits. Of 200 answers six differed, with gaps of 0.001 to 0.013. */
 const TIE = 0.05;
@@ -74,10 +73,10 @@ interface Said {
   readonly ms: number;
 }
 
-async function ask(model: Model, { image, prompt }: EvalRow): Promise<Said> {
+async function ask(model: Model, { image, prompt }: DemoQuestion): Promise<Said> {
   heard.logits = [];
   heard.tokens = [];
-  const answer = model.ask(join(folder, image), prompt);
+  const answer = model.ask(image, prompt);
   const text = await answer.text();
   return { text, logits: heard.logits, tokens: heard.tokens, ms: answer.timings.total };
 }
@@ -89,20 +88,18 @@ function firstDifference(wasm: Said, webgpu: Said): { at: number; gap: number } 
   return { at, gap: row[argmax(row)] - row[webgpu.tokens[at]] };
 }
 
-let rows: EvalRow[];
+let rows: DemoQuestion[];
 const models: Partial<Record<'wasm' | 'webgpu', Model>> = {};
 
 beforeAll(async () => {
-  const lines = (await readFile(join(folder, 'questions.jsonl'), 'utf8')).trim().split('\n');
-  const all = lines.map((line) => JSON.parse(line) as EvalRow);
-  const images = [...new Set(all.map(({ image }) => image))];
-  // First a question of each scene, another kind for each; then the next.
-  rows = Array.from({ length: scenes }, (_, i) => {
-    const own = all.filter(({ image }) => image === images[i % images.length]);
-    return own[(i + Math.floor(i / images.length)) % own.length];
-  });
+  const pictures = await questionsByPicture(folder);
+  // First a question of each scene, another kind for each; then the next, of the scenes that have one.
+  const turns = pictures.flatMap((own, i) =>
+    own.map((_, turn) => ({ turn, question: own[(turn + i) % own.length] })),
+  );
+  const chosen = turns.sort((a, b) => a.turn - b.turn).slice(0, scenes);
   // Questions on one scene follow each other: they share its encoding.
-  rows.sort((a, b) => images.indexOf(a.image) - images.indexOf(b.image));
+  rows = pictures.flat().filter((one) => chosen.some(({ question }) => question === one));
   const gpu = await openTestGpu(driver);
   const host: Host = { ...createTestHost({ gpu }), ...files };
   const model = join(root, 'packages/demo-model/model');

@@ -6,14 +6,23 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Service } from '../../packages/llava-sp/src/serve/server.ts';
 import { Random } from '../support/random.ts';
-import { about, clientOf, loadDemo, MODEL, questions, startService, until } from './support.ts';
+import {
+  about,
+  clientOf,
+  loadDemo,
+  MODEL,
+  readQuestions,
+  startService,
+  until,
+  type Asked,
+} from './support.ts';
 
 const SEED = 23;
 const REQUESTS = 200;
 const AT_ONCE = 20;
 /** Of all requests, those that end before their answer. */
 const LEAVING = 0.3;
-/** Bytes behind the end of each PNG, which nobody reads: what were kept of a request would show. */
+/** Bytes behind the end of each picture, which nobody reads: what were kept of a request would show. */
 const PADDING = Buffer.alloc(90_000, 'x');
 /**
  * Bytes that heap and process may grow by in a round, whose pictures have 20 MB. The allocator takes some tens of MB in the first
@@ -26,10 +35,12 @@ const collect = runInNewContext('gc') as () => void;
 
 let model: Model;
 let service: Service;
+let questions: Asked[];
 
 beforeAll(async () => {
   model = await loadDemo();
   service = await startService(model);
+  questions = await readQuestions();
 });
 
 afterAll(async () => {
@@ -50,7 +61,7 @@ async function ask(client: OpenAI, index: number, expected: string, random: Rand
   const controller = new AbortController();
   const time = random.uniform() * 400;
   const timer = leaves ? setTimeout(() => controller.abort(), time) : undefined;
-  const request = { model: MODEL, messages: about(Buffer.concat([image, PADDING]), question) };
+  const request = { model: MODEL, messages: about(Buffer.concat([image, PADDING]), question, 'image/jpeg') };
   const { signal } = controller;
   let text = '';
   try {
@@ -108,8 +119,7 @@ async function used(): Promise<{ heap: number; rss: number }> {
 test(`${REQUESTS} requests, ${AT_ONCE} at a time (seed ${SEED})`, async () => {
   const answers: string[] = [];
   // One after another, and not through the server.
-  for (const { image, question } of questions.slice(0, 60))
-    answers.push(await model.ask(image, question).text());
+  for (const { image, question } of questions) answers.push(await model.ask(image, question).text());
   expect(new Set(answers).size).toBeGreaterThan(20);
   await round(answers, SEED);
   const before = await used();

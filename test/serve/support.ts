@@ -5,9 +5,9 @@ import { modelUrl } from '@llava-sp/demo-model';
 import { load, type Model } from '@llava-sp/node';
 import OpenAI from 'openai';
 import { Service, type ServeOptions } from '../../packages/llava-sp/src/serve/server.ts';
+import { questionsByPicture } from '../support/demo_set.ts';
 
 export const MODEL = 'llava-sp-demo';
-const testset = new URL('../../packages/demo-model/testset/', import.meta.url);
 
 export const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
@@ -41,12 +41,13 @@ export interface Asked {
   readonly question: string;
 }
 
-/** Questions on unseen scenes, in the order of their file. */
-export const questions: readonly Asked[] = readFileSync(new URL('questions.jsonl', testset), 'utf8')
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line) as { image: string; prompt: string })
-  .map(({ image, prompt }) => ({ image: readFileSync(new URL(image, testset)), question: prompt }));
+/** Sixty questions on twelve unseen scenes, in JPEG files. */
+export async function readQuestions(): Promise<Asked[]> {
+  const pictures = (await questionsByPicture()).slice(0, 12);
+  return pictures
+    .flatMap((asked) => asked.slice(0, 5))
+    .map(({ image, prompt }) => ({ image: readFileSync(image), question: prompt }));
+}
 
 export const scene = readFileSync(at('examples/images/scene.png'));
 
@@ -56,12 +57,12 @@ export function dataUrl(image: Buffer, type = 'image/png'): string {
 
 export type Messages = OpenAI.ChatCompletionMessageParam[];
 
-export function about(image: Buffer, question: string): Messages {
+export function about(image: Buffer, question: string, type?: string): Messages {
   return [
     {
       role: 'user',
       content: [
-        { type: 'image_url', image_url: { url: dataUrl(image) } },
+        { type: 'image_url', image_url: { url: dataUrl(image, type) } },
         { type: 'text', text: question },
       ],
     },

@@ -10,11 +10,28 @@ export interface Picture {
   readonly height: number;
   /** `null` for photos. */
   readonly drawing: Drawing | null;
+  /** Questions to begin with. */
+  readonly questions: readonly string[];
   /** Fills a canvas of `width` x `height`. */
   show(context: CanvasRenderingContext2D, width: number, height: number): void;
   /** What the model is given. */
   input(): ImageInput;
 }
+
+/** Of shapes, drawn here or elsewhere. */
+export const ABOUT_SHAPES: readonly string[] = [
+  'Where is the red star?',
+  'Describe the image.',
+  'How many red objects are there?',
+  'What colour is the circle?',
+  'What is the largest object?',
+];
+/** Of pictures that nothing is known of. */
+const ABOUT_ANYTHING: readonly string[] = [
+  'What do you see?',
+  'Describe this image in detail.',
+  'Which animals are there?',
+];
 
 export function pictureOfDrawing(drawing: Drawing): Picture {
   return {
@@ -22,16 +39,21 @@ export function pictureOfDrawing(drawing: Drawing): Picture {
     width: drawing.width,
     height: drawing.height,
     drawing,
+    questions: ABOUT_SHAPES,
     show: (context) => paint(context, drawing),
     input: () => pixelsOf(drawing),
   };
 }
 
 /** @throws what `createImageBitmap` throws: the browser can't show the file. */
-export async function pictureOfFile(file: Blob, name: string): Promise<Picture> {
+export async function pictureOfFile(
+  file: Blob,
+  name: string,
+  questions?: readonly string[],
+): Promise<Picture> {
   const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
   return {
-    ...shownBy(bitmap, name),
+    ...shownBy(bitmap, name, questions),
     // The file itself: the SDK decodes it, to the same pixels everywhere.
     input: () => file,
   };
@@ -47,12 +69,17 @@ export function pictureOfFrame(video: HTMLVideoElement, name: string): Picture {
   return { ...shownBy(canvas, name), input: () => context.getImageData(0, 0, width, height) };
 }
 
-function shownBy(source: ImageBitmap | OffscreenCanvas, name: string): Omit<Picture, 'input'> {
+function shownBy(
+  source: ImageBitmap | OffscreenCanvas,
+  name: string,
+  questions = ABOUT_ANYTHING,
+): Omit<Picture, 'input'> {
   return {
     name,
     width: source.width,
     height: source.height,
     drawing: null,
+    questions,
     show(context, width, height) {
       context.imageSmoothingQuality = 'high';
       context.clearRect(0, 0, width, height);

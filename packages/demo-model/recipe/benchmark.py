@@ -1,14 +1,15 @@
 """Unseen scenes with questions in the field's file formats, as `llava-sp eval` reads them.
 
 `python -m recipe.benchmark --out DIR --trained 2000 --held-out 2000` writes pictures, `benchmark.json`, POPE's
-JSONL in its three kinds of negatives (and a fourth: another attribute), VQA with answers, RefCOCO as COCO and
-refer JSON, MMVP's pairs, and captions. `split` tells the trained styles of drawing from the one that training never sees.
+JSONL in its three kinds of negatives and two more, VQA with answers, RefCOCO as COCO and refer JSON, MMVP's pairs,
+and captions. `split` tells the trained styles of drawing from the one that training never sees.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,32 +19,24 @@ import numpy as np
 from PIL import Image
 
 from . import icons, tasks, world
-from .kinds import GROUPS, KINDS
+from .kinds import KINDS, SHAPES
 from .pairs import pair
+from .pope import POPE, pope
 from .tasks import Question, View, caption
-from .tasks.basic import ask_colour, ask_count, ask_kind, ask_presence, ask_reading, ask_size
+from .tasks.basic import ask_colour, ask_count, ask_kind, ask_reading, ask_size
 from .tasks.ground import ask_describe, ask_naming
 from .tasks.phrases import PHRASE_KINDS, absent_phrase, phrase
 from .tasks.question import HINT, article, bare
 from .tasks.relation import ask_extreme, ask_front, ask_larger, ask_relation, ask_side, ask_what_is
-from .tasks.view import Noun
 
 # Training draws from numpy seeds [SEED + ..., worker]; these streams have another shape and never meet them.
 SEED = (990_002, 1, 1)
-POPULAR = 30  # the commonest kinds, of which POPE's popular negatives are taken
-POPE = ("random", "popular", "adversarial", "attribute")
-VQA: dict[str, tuple[tasks.Maker, ...]] = {
-    "count": (ask_count,),
-    "attribute": (ask_colour, ask_size, ask_kind),
-    "relation": (ask_relation, ask_what_is, ask_side),
-    "order": (ask_front, ask_larger, ask_extreme),
-    "naming": (ask_naming,),
-    "reading": (ask_reading,),
-    "describe": (ask_describe,),
-}
-# In every scene, and in one of three.
+HELD_OUT = "held_out"
+SPLITS = ("trained", HELD_OUT)
+A_SHAPE = re.compile(rf"\b({'|'.join(SHAPES)}|shape)(s|es)?\b")
+# In every scene, and in one of five; what is written is asked for wherever there is a word.
 ALWAYS = ("count", "attribute", "relation", "naming")
-SOMETIMES = ("order", "reading", "describe")
+SOMETIMES = ("order", "kind", "side", "describe", "no text")
 TRIES = 12
 REFERENCES = "captions.jsonl"
 
@@ -69,6 +62,7 @@ class Benchmark:
     pictures: list[Picture] = field(default_factory=list)
     rows: dict[str, list[dict[str, object]]] = field(default_factory=dict)
     refer: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+    questions: int = 0
 
     def save(self, image: Image.Image, scene: world.Scene, split: str) -> Picture:
         name = f"{split}-{len(self.pictures):05d}.jpg"
@@ -83,70 +77,66 @@ class Benchmark:
             if scene.things:
                 return scene
 
+    def new_id(self) -> int:
+        """No two questions of a benchmark have the same, whichever files they are in."""
+        self.questions += 1
+        return self.questions
+
     def add(self, file: str, picture: Picture, text: str, category: str, **truth: object) -> None:
         rows = self.rows.setdefault(file, [])
-        head = {"question_id": len(rows), "image": picture.file, "text": text, "category": category}
+        head = {"question_id": self.new_id(), "image": picture.file, "text": text, "category": category}
         rows.append({**head, **truth, "split": picture.split})
 
 
 # --- the files --------------------------------------------------------------------------------------------------
 
 
-def pope(b: Benchmark, pictures: list[Picture]) -> None:
-    """In each of POPE's files one question a picture, yes and no by turns."""
-    counts = Counter(kind for p in pictures for kind in p.view.kinds if kind != "word")
-    popular = [kind for kind, _ in counts.most_common(POPULAR)]
-    group_of = {kind: kinds for kinds in GROUPS.values() for kind in kinds}
-    for number, p in enumerate(pictures):
-        present = [kind for kind in sorted(p.view.kinds) if kind != "word"]
-        for turn, how in enumerate(POPE):
-            yes = (number + turn) % 2 == 0
-            noun: Noun | None
-            if how == "attribute":
-                found = attribute_question(b.draw, p.view, yes)
-                if found:
-                    members = found.refers
-                    b.add(
-                        "pope_attribute.jsonl", p, found.prompt, "attribute", label="yes" if members else "no"
-                    )
-                continue
-            if yes:
-                noun = Noun(None, None, b.draw.choice(present)) if present else None
-            else:
-                near = [k for kind in present for k in group_of[kind]]
-                pool = {"random": KINDS[:-1], "popular": popular, "adversarial": near}[how]
-                absent = [n for n in (Noun(None, None, k) for k in pool) if p.view.meaning(n) == ()]
-                noun = b.draw.choice(absent) if absent else None
-            if noun:
-                text = f"Is there {article(noun.text())} in the image?"
-                b.add(f"pope_{how}.jsonl", p, text, how, label="yes" if yes else "no")
+def presence(b: Benchmark, pictures: list[Picture]) -> None:
+    """POPE's files, of each split by its own pictures."""
+    for split in SPLITS:
+        own = [p for p in pictures if p.split == split]
+        for number, how, noun, yes in pope(b.draw, [p.view for p in own], split == HELD_OUT):
+            text = f"Is there {article(noun.text())} in the image?"
+            b.add(f"pope_{how}.jsonl", own[number], text, how, label="yes" if yes else "no")
 
 
-def attribute_question(draw: Random, view: View, yes: bool) -> Question | None:
-    """Whether there is a thing of this colour or size: the kind is there, maybe in another one."""
-    for _ in range(4 * TRIES):
-        q = ask_presence(draw, view, "attribute")
-        if (
-            q
-            and (q.answer == "Yes") == yes
-            and q.mentions[0][0].startswith((*world.COLOUR_NAMES, *world.SIZE_NAMES))
-        ):
-            q.prompt = q.prompt.removesuffix(HINT)
-            return q
-    return None
+def suits(p: Picture, text: str) -> bool:
+    """The held-out style has no shapes: asked for one, nobody needs to look."""
+    return p.split != HELD_OUT or not A_SHAPE.search(text)
+
+
+def name_indicated(draw: Random, view: View) -> Question | None:
+    """`ask_naming` asks for a colour at times."""
+    q = ask_naming(draw, view)
+    return q if q and q.task == "naming" else None
+
+
+VQA: dict[str, tuple[tasks.Maker, ...]] = {
+    "count": (ask_count,),
+    "attribute": (ask_colour, ask_size),
+    "relation": (ask_relation, ask_what_is),
+    "naming": (name_indicated,),
+    "order": (ask_front, ask_larger, ask_extreme),
+    "kind": (ask_kind,),
+    "side": (ask_side,),
+    "describe": (ask_describe,),
+    "reading": (ask_reading,),
+    "no text": (ask_reading,),
+}
 
 
 def vqa(b: Benchmark, pictures: list[Picture]) -> None:
     for number, p in enumerate(pictures):
-        categories = [*ALWAYS, SOMETIMES[number % 3]]
-        if p.view.word is not None and "reading" not in categories:
-            categories.append("reading")
+        categories = [*ALWAYS, SOMETIMES[number % len(SOMETIMES)]]
+        if p.view.word is not None:
+            categories = [c for c in categories if c != "no text"] + ["reading"]
         for category in categories:
             makers = VQA[category]
             # By turns: a maker that finds nothing to ask leaves its place to the next one.
-            order = [makers[(number // 3 + i) % len(makers)] for i in range(len(makers))]
+            turn = number // len(SOMETIMES)
+            order = [makers[(turn + i) % len(makers)] for i in range(len(makers))]
             tries = (maker(b.draw, p.view) for maker in order for _ in range(4 * TRIES))
-            q = next(filter(None, tries), None)
+            q = next((q for q in tries if q and suits(p, q.prompt)), None)
             if q:
                 b.add(
                     "vqa.jsonl", p, q.prompt.removesuffix(HINT), category, answer=bare(q.answer), task=q.task
@@ -173,7 +163,7 @@ def refcoco(b: Benchmark, pictures: list[Picture]) -> None:
                 )
             else:
                 tries = (absent_phrase(b.draw, p.view) for _ in range(TRIES if number % 3 == 0 else 0))
-            found = next((f for f in tries if f and f.text not in texts), None)
+            found = next((f for f in tries if f and f.text not in texts and suits(p, f.text)), None)
             if found is None:
                 continue
             texts.add(found.text)
@@ -200,7 +190,7 @@ def refcoco(b: Benchmark, pictures: list[Picture]) -> None:
                     "category_id": KINDS.index(t.kind),
                     "category": found.kind,
                 }
-            ref["sentences"] = [{"sent_id": len(r["refs"]), "sent": f"the {found.text}"}]
+            ref["sentences"] = [{"sent_id": b.new_id(), "sent": f"the {found.text}"}]
             r["refs"].append(ref)
 
 
@@ -218,7 +208,7 @@ def captions(b: Benchmark, pictures: list[Picture]) -> None:
 def mmvp(b: Benchmark, count: int, held_out: bool) -> None:
     """Pairs of pictures that differ in one thing, with one question that has another answer on each."""
     made: Counter[str] = Counter()
-    split = "held_out" if held_out else "trained"
+    split = SPLITS[held_out]
     number = len(b.rows.get("mmvp.jsonl", [])) // 2
     while made.total() < count:
         found = pair(b.rng, b.draw, b.scene(held_out), made)
@@ -298,19 +288,22 @@ def main() -> None:
     )
     parser.add_argument("--quality", type=int, default=90, help="of the JPEG files")
     args = parser.parse_args()
-    (args.out / "images").mkdir(parents=True, exist_ok=True)
+    images = args.out / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    if any(images.iterdir()):
+        parser.error(f"there are pictures in {images}")
     stream = (*SEED, args.seed, 1) if args.calibration else (*SEED, args.seed)
     b = Benchmark(args.out, tuple(args.sizes), args.quality, np.random.default_rng(stream), Random(args.seed))
     if args.calibration:
         calibration(b, args.calibration)
         write_rows(b)
         return
-    for split, count in (("trained", args.trained), ("held_out", args.held_out)):
+    for split, count in zip(SPLITS, (args.trained, args.held_out)):
         for _ in range(count):
-            scene = b.scene(split == "held_out")
+            scene = b.scene(split == HELD_OUT)
             b.save(world.render(b.rng, scene), scene, split)
     pictures = list(b.pictures)
-    pope(b, pictures)
+    presence(b, pictures)
     vqa(b, pictures)
     refcoco(b, pictures)
     captions(b, pictures)
@@ -320,11 +313,10 @@ def main() -> None:
         b,
         f"{args.trained} scenes of trained drawing styles and {args.held_out} of one that training never sees.",
     )
-    for name, rows in b.rows.items():
-        print(f"{name:24} {len(rows):6}  {dict(Counter(str(row['category']) for row in rows))}")
-    print(
-        f"{'refcoco.json':24} {len(b.refer['refs']):6}  {dict(Counter(str(r['category']) for r in b.refer['refs']))}"
-    )
+    for name, rows in [*b.rows.items(), ("refcoco.json", b.refer["refs"])]:
+        print(f"{name:24} {len(rows):6}")
+        for split in SPLITS:
+            print(f"  {split:10} {dict(Counter(str(row['category']) for row in rows if row['split'] == split))}")
 
 
 if __name__ == "__main__":

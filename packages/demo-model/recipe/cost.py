@@ -4,7 +4,6 @@ afterwards."""
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import shutil
 import time
@@ -18,9 +17,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .data import SceneBatches, normalise
-from .joint import Learner
+from .joint import Learner, joint_stage, longer_stage
 from .joint_loss import JointLoss
-from .loop import device, half_precision
+from .device import cores, device, half_precision
 from .model import ModelConfig
 from .parallel import Team
 from .segments import QuestionBatches, join, mixture
@@ -54,9 +53,9 @@ def millions(*modules: nn.Module) -> float:
     return sum(p.numel() for m in modules for p in m.parameters()) / 1e6
 
 
-def vision_parts(config: ModelConfig) -> tuple[list[Part], Tower]:
+def vision_parts(config: ModelConfig, args: argparse.Namespace) -> tuple[list[Part], Tower]:
     tower = Tower(config).to(device())
-    made = SceneBatches(0, SCENES, config, crowded=True)
+    made = SceneBatches(0, SCENES, config, crowded=True, sheets=args.sheets)
     rng = np.random.default_rng(0)
     rows = [made.one(rng) for _ in range(SCENES)]
     batch = {k: v.to(device()) for k, v in made.collate(rows).items()}
@@ -67,11 +66,12 @@ def vision_parts(config: ModelConfig) -> tuple[list[Part], Tower]:
         patch_loss(heads, batch)[0].backward()
 
     scenes = measure("making scenes", lambda: [made.one(rng) for _ in range(SCENES)])
+    scenes.seconds /= args.uses
     return [scenes, measure("vision tower, learning", step)], tower
 
 
 def joint_parts(
-    config: ModelConfig, text: Text, args: argparse.Namespace, tower: Tower
+    config: ModelConfig, text: Text, args: argparse.Namespace, tower: Tower, variants: list[str]
 ) -> tuple[list[Part], list[Learner]]:
     lesson = JointLoss(text, device())
     made = QuestionBatches(0, SCENES, config, text, args.questions, mixture(args.dialogue_share))
@@ -90,8 +90,8 @@ def joint_parts(
         measure("vision tower, frozen", see),
     ]
     learners = []
-    for variant in args.variants.split(","):
-        learner = Learner(config, variant, args, Team(0, 1, args.run))
+    for variant in variants:
+        learner = Learner(config, variant, args, Team())
 
         def step() -> None:
             with half_precision():
@@ -120,25 +120,26 @@ def estimate(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace
     torch.set_num_threads(max(1, threads // processes))
     stages = args.stages.split(",")
     out = [f"{processes} process(es), {device().type}; the parts were measured on one:"]
-    parts, tower = vision_parts(config)
+    parts, tower = vision_parts(config, args)
     bytes_held = 4 * millions(tower)
     if "vision" in stages:
-        out.append(f"  stage 1, vision: {millions(tower):.1f} M parameters")
+        out.append(f"  stage vision: {millions(tower):.1f} M parameters")
         out.append(table(parts, args.vision_minutes, processes, args.vision_batch))
-    if "joint" in stages:
-        parts, learners = joint_parts(config, Text(tokenizer), args, tower)
+    joint = [s for s in (joint_stage(args), longer_stage(args)) if s.name in stages]
+    for stage in joint:
+        parts, learners = joint_parts(config, Text(tokenizer), args, tower, stage.variants)
         sizes = ", ".join(f"{v.reader.variant} {millions(v.reader):.1f}" for v in learners)
         out.append(
-            f"  stage 2, joint: {sizes} M parameters, each beside the tower's {millions(tower.vision_tower):.1f}"
+            f"  stage {stage.name}: {sizes} M parameters, each beside the tower's {millions(tower.vision_tower):.1f}"
         )
-        out.append(table(parts, args.joint_minutes, processes, args.joint_batch))
+        out.append(table(parts, stage.minutes, processes, args.joint_batch))
         bytes_held = max(bytes_held, 4 * sum(millions(v.reader) for v in learners))
     torch.set_num_threads(threads)
-    total = args.vision_minutes * ("vision" in stages) + args.joint_minutes * ("joint" in stages)
+    total = args.vision_minutes * ("vision" in stages) + sum(stage.minutes for stage in joint)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     free = shutil.disk_usage(args.run).free / 1e9
     out.append(
         f"  {total:.0f} minutes in all; memory about {processes * peak * 1.5:.1f} GB; checkpoints {4 * bytes_held:.0f} MB"
-        f" (twice while one is written), {free:.0f} GB free; {os.cpu_count()} cores"
+        f" (twice while one is written), {free:.0f} GB free; {cores()} cores"
     )
     return "\n".join(out)

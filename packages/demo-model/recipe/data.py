@@ -18,6 +18,7 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 SAMPLES = 4  # a side: points of a patch at which its owner is asked for
 NO_COLOUR = len(COLOUR_NAMES)
+POOL = 4096  # pictures kept to be shown again: 130 kB each at 192 px
 UNASKED = -100  # cross_entropy's ignore_index
 
 
@@ -113,9 +114,12 @@ class SceneBatches(IterableDataset):
         crowded: bool = False,
         held_out: bool = False,
         sheets: float = 0.0,
+        uses: int = 1,
     ) -> None:
-        """`sheets` is the share of pictures that are sheets of many objects."""
+        """`sheets` is the share of pictures that are sheets of many objects; each picture is shown `uses` times, about,
+        where making one takes as long as learning from it."""
         self.seed, self.batch, self.crowded, self.held_out, self.sheets = seed, batch, crowded, held_out, sheets
+        self.uses = uses
         self.side, self.grid = config.image_size, config.grid
 
     def draw(self, rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
@@ -135,8 +139,18 @@ class SceneBatches(IterableDataset):
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         info = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, info.id if info else 0])
+        pool: list[dict[str, np.ndarray]] = []
         while True:
-            yield self.collate([self.one(rng) for _ in range(self.batch)])
+            fresh = [self.one(rng) for _ in range(-(-self.batch // self.uses))]
+            # From a small pool the same few would come again and again.
+            again = self.batch - len(fresh) if len(pool) > POOL // 8 else 0
+            fresh += [self.one(rng) for _ in range(self.batch - len(fresh) - again)]
+            yield self.collate([*fresh, *(pool[i] for i in rng.integers(len(pool), size=again))])
+            if self.uses > 1:
+                free = POOL - len(pool)
+                pool += fresh[:free]
+                for row in fresh[free:]:
+                    pool[int(rng.integers(POOL))] = row
 
 
 def loader(dataset: SceneBatches, workers: int) -> DataLoader:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .model import ModelConfig, QuantEmbedding, QuantLinear
+from .model import ModelConfig, QuantEmbedding, QuantLinear, attend
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Rows:
     length: int  # P
     of: list[int]  # rows of each picture, one picture's after the other's
     mask: Tensor  # [N, 1, L, P + L], added to the scores
+    picture_mask: Tensor  # [P, P]: causal
     cos: Tensor  # [B P + N L, 1, d]
     sin: Tensor
 
@@ -51,10 +52,10 @@ class _Rotate(torch.autograd.Function):
     def forward(ctx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # type: ignore[override]
         ctx.save_for_backward(cos, sin)
         half = x.shape[-1] // 2
-        y = x * cos
+        y = x * cos  # in float32, whatever x is
         y[..., :half].addcmul_(x[..., half:], sin[..., half:], value=-1)
         y[..., half:].addcmul_(x[..., :half], sin[..., half:])
-        return y
+        return y.to(x.dtype)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
@@ -68,22 +69,23 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class _RmsNorm(torch.autograd.Function):
-    """PyTorch has no fused one for a CPU."""
+    """PyTorch has no fused one for a CPU. Its result has the dtype that products take, so that it is converted once,
+    not once for each of them."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:  # type: ignore[override]
         scale = (torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_() / x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
-        return (x * scale).mul_(weight)
+        return (x * scale).mul_(weight).to(dtype)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
         x, weight, scale = ctx.saved_tensors
-        y = x * scale
+        grad, y = grad.float(), x * scale
         weights = (grad * y).sum(0)
         inner = grad * weight
         along = torch.linalg.vecdot(inner, y)[:, None] / x.shape[-1]
-        return inner.addcmul_(y, along, value=-1).mul_(scale), weights, None
+        return inner.addcmul_(y, along, value=-1).mul_(scale), weights, None, None
 
 
 class RmsNorm(nn.Module):
@@ -95,14 +97,13 @@ class RmsNorm(nn.Module):
         self.eps = c.norm_eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return _RmsNorm.apply(x, self.weight, self.eps)
+        kind = x.device.type
+        half = torch.is_autocast_enabled(kind)
+        return _RmsNorm.apply(x, self.weight, self.eps, torch.get_autocast_dtype(kind) if half else x.dtype)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of [b, positions, heads, d] on fewer KV heads, causal without a mask; flat [b * positions, heads *
-    d]."""
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
+def heads_together(y: Tensor) -> Tensor:
+    """[b, heads, positions, d] to the flat [b * positions, heads * d]."""
     return y.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
@@ -134,9 +135,11 @@ class DecoderAttention(nn.Module):
         of_rows = [t[start:].view(n, -1, *t.shape[1:]) for t in (k, v)]
         both = [torch.cat([spread(a, rows.of), b], 1) for a, b in zip(of_picture, of_rows)]
         asking = q[start - skipped :]
-        y = attend(asking.view(n, -1, *q.shape[1:]), *both, rows.mask)
+        y = heads_together(attend(*(t.transpose(1, 2) for t in (asking.view(n, -1, *q.shape[1:]), *both)), rows.mask))
         if whole:
-            y = torch.cat([attend(q[:start].view(rows.pictures, -1, *q.shape[1:]), *of_picture, None), y])
+            own = q[:start].view(rows.pictures, -1, *q.shape[1:])
+            seen = attend(*(t.transpose(1, 2) for t in (own, *of_picture)), rows.picture_mask)
+            y = torch.cat([heads_together(seen), y])
         return y, (asking, of_picture[0], of_rows[0])
 
 
@@ -188,8 +191,9 @@ class LanguageModel(nn.Module):
         own = causal & (segment[:, :, None] == segment[:, None])
         mask = self.cos.new_zeros(n, 1, row, length + row)
         mask[:, 0, :, length:].masked_fill_(~own, -torch.inf)
+        picture_mask = self.cos.new_full((length, length), -torch.inf).triu(1)
         at = torch.cat([torch.arange(length, device=segment.device).repeat(pictures), (length + position).flatten()])
-        return Rows(pictures, length, of, mask, self.cos[at][:, None], self.sin[at][:, None])
+        return Rows(pictures, length, of, mask, picture_mask, self.cos[at][:, None], self.sin[at][:, None])
 
     def forward(
         self, pictures: Tensor, questions: Tensor, rows: Rows, asked: Tensor, watch: tuple[int, ...] = ()

@@ -47,11 +47,11 @@ class Trained:
         yield from ((name, part) for name, part in self.reader.named_children() if name != "teaching")
 
 
-def load_trained(run: Path, variant: str, which: str, size: str) -> Trained:
-    """From RUN/joint.pt; `which` is `average` (of the weights over the last steps) or `model`."""
+def load_trained(run: Path, stage: str, variant: str, which: str, size: str) -> Trained:
+    """From a stage's checkpoint; `which` is `average` (of the weights over the last steps) or `model`."""
     tokenizer = load_or_build(run / "tokenizer.json")
     c = replace(SIZES[size], vocab_size=tokenizer.get_vocab_size())
-    state = torch.load(run / "joint.pt", weights_only=True, map_location="cpu")
+    state = torch.load(run / f"{stage}.pt", weights_only=True, map_location="cpu")
     trained = Trained(VisionModel(c), Reader(c, variant))
     trained.tower.load_state_dict(state["vision"])
     trained.reader.load_state_dict(state["variants"][variant][which])
@@ -67,6 +67,8 @@ def config(c: ModelConfig, variant: str, ids: dict[str, int], bits: int) -> dict
         "vision_feature_select_strategy": "default",
         "projector_hidden_act": "gelu",
         "image_aspect_ratio": "pad",
+        # Half of its training asks so, in fewer tokens than LLaVA's own words.
+        "task_prompts": {"ground": "Where is the {phrase}?"},
         "vision_config": {
             "model_type": "clip_vision_model",
             "hidden_size": c.vision_width,
@@ -184,12 +186,13 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=Path(__file__).parent.parent / "model")
     parser.add_argument("--variant", choices=VARIANTS, default="cropping")
+    parser.add_argument("--stage", choices=("joint", "longer"), default="longer", help="joint: as compared")
     parser.add_argument("--size", choices=tuple(SIZES), default="cpu", help="as trained")
     parser.add_argument("--weights", choices=("average", "model"), default="average")
     parser.add_argument("--bits", type=int, choices=(4, 8), default=4, help="of the matrices; the token table has 8")
     parser.add_argument("--float32", action="store_true", help="unquantised")
     args = parser.parse_args()
-    trained = load_trained(args.run, args.variant, args.weights, args.size)
+    trained = load_trained(args.run, args.stage, args.variant, args.weights, args.size)
     write_folder(trained, args.run, args.model, 0 if args.float32 else args.bits)
     for file in sorted(args.model.iterdir()):
         print(f"{file.name} {file.stat().st_size / 1024:.0f} KiB")

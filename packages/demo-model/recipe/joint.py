@@ -2,25 +2,29 @@
 
 The vision tower is frozen, as CLIP is in the paper, so a batch's patches are computed once for all variants. Each
 variant has its own spatial features, projector and decoder, its own optimisers, and starts from the same seed.
+
+Stage 3: the one that ships goes on alone from stage 2's end. Learning three at once takes three times as long, which the
+comparison needs and the default need not wait for.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from .data import loader, normalise
+from .device import device, half_precision
 from .joint_loss import JointLoss
 from .loop import (
     SEED,
     Log,
     Mean,
-    device,
-    half_precision,
     optimisers,
     quantise,
     save,
@@ -39,12 +43,15 @@ from .validate import Validation
 VISION = "vision_tower.vision_model."
 STREAM = 1_000_000  # apart from stage 1's seeds
 CHECKPOINT_MINUTES = 2.0
+PLATEAU = 0.4  # share of a stage after which the learning rate goes down
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("stage 2")
+    group = parser.add_argument_group("stages 2 and 3")
     group.add_argument("--variants", default=",".join(VARIANTS))
     group.add_argument("--joint-minutes", type=float, default=240)
+    group.add_argument("--longer-minutes", type=float, default=240, help="of stage 3")
+    group.add_argument("--default", choices=VARIANTS, default="cropping", help="the variant of stage 3")
     group.add_argument("--joint-batch", type=int, default=16, help="scenes a step")
     group.add_argument("--questions", type=int, default=16, help="questions a scene")
     group.add_argument("--dialogue-share", type=float, default=0.25, help="of the questions, in dialogues")
@@ -80,7 +87,7 @@ class Learner:
         for optimiser, rate in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
             for group in optimiser.param_groups:
-                group["lr"] = rate * schedule(progress, 0.02)
+                group["lr"] = rate * schedule(progress, 0.02, PLATEAU)
         loss.backward()
         self.team.average(self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, 2.0)
@@ -106,35 +113,58 @@ class Learner:
             optimiser.load_state_dict(saved)
 
 
-def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, team: Team) -> None:
-    """Until `--joint-minutes` are used; goes on from RUN/joint.pt."""
+@dataclass
+class Stage:
+    """What of `args` differs between stages 2 and 3."""
+
+    name: str
+    variants: list[str]
+    minutes: float
+    beginning: Path | None  # another stage's checkpoint, whose clock does not count
+
+
+def joint_stage(args: argparse.Namespace) -> Stage:
+    return Stage("joint", args.variants.split(","), args.joint_minutes, None)
+
+
+def longer_stage(args: argparse.Namespace) -> Stage:
+    return Stage("longer", [args.default], args.longer_minutes, args.run / "joint.pt")
+
+
+def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, team: Team, stage: Stage) -> None:
+    """Until the stage's minutes are used; goes on from RUN/joint.pt or RUN/longer.pt."""
     text = Text(tokenizer)
     lesson = JointLoss(text, device())
     vision = torch.load(args.run / "vision.pt", weights_only=True, map_location="cpu")["average"]
     tower = load_tower(config, vision)
-    learners = {v: Learner(config, v, args, team) for v in args.variants.split(",")}
-    path = args.run / "joint.pt"
+    learners = {v: Learner(config, v, args, team) for v in stage.variants}
+    path = args.run / f"{stage.name}.pt"
+    source = path if path.exists() else stage.beginning
     step, used = 0, 0.0
-    if path.exists():
-        state = torch.load(path, weights_only=True, map_location=device())
-        if set(state["variants"]) != set(learners):
-            raise ValueError(f"{path} holds {', '.join(state['variants'])}: go on with those, or in another folder")
+    if source:
+        state = torch.load(source, weights_only=True, map_location=device())
+        there = set(state["variants"])
+        if set(stage.variants) != there if source == path else not set(stage.variants) <= there:
+            raise ValueError(f"{source} holds {', '.join(state['variants'])}: go on with those, or in another folder")
         tower.load_state_dict(state["vision"])  # the one they learned on, even if stage 1 went on since
         for variant, learner in learners.items():
             learner.load(state["variants"][variant])
-        step, used = state["step"], state["minutes"]
+        step, used = state["step"], state["minutes"] if source == path else 0.0
     size = args.joint_batch // team.size
     batches = QuestionBatches(
         seed(STREAM + step, team), size, config, text, args.questions, mixture(args.dialogue_share)
     )
-    log, mean = Log(args.run / "log.csv"), Mean()
+    log, mean = Log(args.run / f"{stage.name}.csv", team), Mean()
     validation = Validation(config, text, tower, lesson, args.validate_scenes, team) if args.validate_minutes else None
     team.begin(used)
     saved = validated = used
     for batch in loader(batches, args.workers):
         elapsed = team.minutes
-        progress = elapsed / args.joint_minutes
+        progress = elapsed / stage.minutes
         done = progress >= 1
+        quantised = progress >= args.quantise_from
+        for module in (tower, *(m for learner in learners.values() for m in (learner.reader, learner.average))):
+            quantise(module, quantised)
         if validation and (done or elapsed - validated > args.validate_minutes):
             validated = elapsed
             figures = validation.run({v: learner.average for v, learner in learners.items()})
@@ -148,9 +178,6 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
             save(path, {"variants": variants, "vision": tower.state_dict(), "step": step, "minutes": elapsed})
         if done:
             return
-        quantised = progress >= args.quantise_from
-        for module in (tower, *(m for learner in learners.values() for m in (learner.reader, learner.average))):
-            quantise(module, quantised)
         batch = {k: v.to(device()) for k, v in batch.items()}
         with torch.no_grad(), half_precision():
             patches = tower(normalise(batch["pixels"]))
@@ -162,9 +189,9 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
             mean.add({f"{variant}/{k}": v for k, v in figures.items()})
         if step % 50 == 0 and team.leads:
             means = mean.take()
-            log.write("quantised" if quantised else "joint", step, step * args.joint_batch, elapsed, means)
+            log.write("quantised" if quantised else stage.name, step, step * args.joint_batch, elapsed, means)
             shown = {k: v for k, v in means.items() if not k.split("/")[1].startswith("exact")}
-            print(f"joint {step} {elapsed:.1f} min", line(shown), flush=True)
+            print(f"{stage.name} {step} {elapsed:.1f} min", line(shown), flush=True)
 
 
 def line(figures: dict[str, float]) -> str:

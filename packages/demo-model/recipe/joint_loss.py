@@ -55,7 +55,7 @@ class JointLoss:
 
     def answer_loss(self, logits: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         target, weight = batch["answer_token"], batch["answer_weight"]
-        logs = F.log_softmax(logits, -1)
+        logs = F.log_softmax(logits.float(), -1)  # autocast leaves it in half precision on a CPU
         slot = self.slot[target]
         soft = slot >= 0
         smooth = -(self.mass[slot[soft]] * logs[soft][:, self.coordinates]).sum(-1)

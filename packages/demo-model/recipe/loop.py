@@ -1,4 +1,4 @@
-"""What both stages share: seeds, the log, the schedule, optimisers, checkpoints."""
+"""What the stages share: seeds, the log, the schedule, optimisers, checkpoints."""
 
 from __future__ import annotations
 
@@ -16,19 +16,12 @@ from .parallel import Team
 SEED = 20250705
 
 
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def half_precision() -> torch.autocast:
-    """bfloat16 on a GPU, for what may have it."""
-    return torch.autocast(device().type, torch.bfloat16, enabled=torch.cuda.is_available())
-
-
 class Log:
-    """A CSV of long form: stage, step, images, minutes, name, value."""
+    """A CSV of long form: stage, step, images, minutes, name, value. The team's leader writes it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, team: Team) -> None:
+        if not team.leads:
+            return
         fresh = not path.exists()
         self.file = path.open("a", newline="")
         self.writer = csv.writer(self.file)

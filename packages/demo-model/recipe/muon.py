@@ -10,17 +10,20 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
+from .device import has_half
 from .parallel import Team
 
 
 def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:
-    """[n, rows, columns], rows <= columns: each matrix with its singular values pushed towards 1."""
+    """[n, rows, columns], rows <= columns: each matrix with its singular values pushed towards 1, in bfloat16 as its
+    authors do, where that is faster: the steps forgive rounding."""
     a, b, c = 3.4445, -4.775, 2.0315
-    x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    y = (x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7))
+    y = y.bfloat16() if has_half() else y
     for _ in range(steps):
-        gram = x @ x.transpose(1, 2)
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x
+        gram = y @ y.transpose(1, 2)
+        y = a * y + (b * gram + c * gram @ gram) @ y
+    return y.to(x.dtype)
 
 
 class Muon(torch.optim.Optimizer):

@@ -1,4 +1,4 @@
-"""Draw the training curves of both stages: `python -m recipe.plot --run DIR --out training.png`."""
+"""Draw the training curves of all stages: `python -m recipe.plot --run DIR --out training.png`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    vision, joint = read(args.run / "vision.csv"), read(args.run / "log.csv")
+    vision, joint, longer = (read(args.run / f"{stage}.csv") for stage in ("vision", "joint", "longer"))
+    # Stage 3 goes on from the end of stage 2.
+    begin = max((minutes for points in joint.values() for minutes, _ in points), default=0.0)
     figure, axes = plt.subplots(2, 3, figsize=(13, 6.6), layout="constrained")
     first, *others = axes.flat
     for i, name in enumerate(VISION):
@@ -70,7 +72,11 @@ def main() -> None:
                 points = mean(joint, [f"{variant}/{style}/{task}" for task in tasks])
                 label = variant if style == "trained" else None
                 line(axis, points, color=colour, linestyle=dashes, label=label)
-        axis.set_title(f"2. joint: {title}")
+        for style, dashes in (("trained", "-"), ("held_out", "--")):
+            alone = [points for v in VARIANTS if (points := mean(longer, [f"{v}/{style}/{task}" for task in tasks]))]
+            line(axis, [(begin + m, share) for points in alone for m, share in points], color="black", linestyle=dashes,
+                 label="the default, alone" if style == "trained" else None)
+        axis.set_title(f"2. and 3.: {title}")
     for axis in axes.flat:
         axis.set(xlabel="minutes", ylabel="%", ylim=(0, 100))
         axis.legend(fontsize=8, title="dashed: held-out style", title_fontsize=7)

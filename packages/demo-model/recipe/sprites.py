@@ -38,6 +38,10 @@ FONTS = (
     "open-sans/OpenSans-ExtraBold.ttf",
     "comfortaa/Comfortaa-Bold.ttf",
 )
+# Everyday things mostly have their own colours: the sets of one colour are drawn again this often, and so many of the other
+# things are tinted where nothing asks for a colour.
+MONOTONE_AGAIN = 0.6
+TINTED = 0.15
 
 
 @dataclass
@@ -70,9 +74,11 @@ def thing(rng: Rng, kind: str, colour: str | None, extent: float, held_out: bool
         return Sprite(_outlined(rng, pixels, 0.15, rgb, side), kind, name, "shape", rgb=rgb)
     options = icons.drawings(held_out)[kind]
     drawing = options[int(rng.integers(len(options)))]
+    if drawing.style in icons.MONOTONE and rng.random() < MONOTONE_AGAIN:
+        drawing = options[int(rng.integers(len(options)))]
     monotone = drawing.style in icons.MONOTONE
     pixels = _turned(rng, drawing, ICONS[kind].any_angle, side)
-    if colour is None and (monotone or rng.random() < 0.25):
+    if colour is None and (monotone or rng.random() < TINTED):
         colour = any_colour(rng)
     elif colour is not None and not monotone and rng.random() < 0.2:
         colour = None  # its own colours among tinted ones
@@ -156,6 +162,11 @@ def _turned(rng: Rng, drawing: icons.Drawing, any_angle: bool, side: int) -> np.
     start = back @ middle + np.array([image.width, image.height]) / 2
     matrix = (back[0, 0], back[0, 1], start[0], back[1, 0], back[1, 1], start[1])
     return np.asarray(image.transform((w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
+
+
+def upright(drawing: icons.Drawing, side: int) -> np.ndarray:
+    """A drawing as it is, its longer side of `side` pixels."""
+    return np.asarray(_sized(icons.picture(drawing, side / icons.SIDE), side))
 
 
 def _filled(alpha: np.ndarray, rgb: RGB) -> np.ndarray:

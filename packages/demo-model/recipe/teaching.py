@@ -67,7 +67,7 @@ def products(q: Tensor, keys: Tensor, group: Tensor) -> Tensor:
     sorted: one small product for each group, and no copies of keys."""
     counts = group.bincount(minlength=len(keys)).tolist()
     parts = [a.flatten(0, 1) @ k.T for a, k in zip(q.split(counts), keys)]
-    return torch.cat(parts).view(*q.shape[:2], keys.shape[1]) * q.shape[-1] ** -0.5
+    return torch.cat(parts).view(*q.shape[:2], keys.shape[1]).float() * q.shape[-1] ** -0.5
 
 
 def scores(watched: Watched, at: Tensor, scene: Tensor, heads: slice) -> Tensor:
@@ -116,12 +116,13 @@ def normalised(x: Tensor) -> Tensor:
 
 def name_loss(states: Tensor, names: Tensor, labels: Tensor) -> Tensor:
     """States [R, H] should point at the name vectors [n, H] of their labels [R]."""
-    return mean(F.cross_entropy(SHARPNESS * F.normalize(states, dim=-1) @ names.T, labels, reduction="none"))
+    alike = (F.normalize(states, dim=-1) @ names.T).float()
+    return mean(F.cross_entropy(SHARPNESS * alike, labels, reduction="none"))
 
 
 def noun_loss(states: Tensor, kinds: Tensor, allowed: Tensor) -> Tensor:
     """States [R, H] should point at the names of any of the allowed kinds, [R, kinds]."""
-    logs = (SHARPNESS * F.normalize(states, dim=-1) @ kinds.T).log_softmax(-1)
+    logs = (SHARPNESS * (F.normalize(states, dim=-1) @ kinds.T).float()).log_softmax(-1)
     return -mean(logs.masked_fill(~allowed, -1e4).logsumexp(-1))
 
 

@@ -1,11 +1,18 @@
-"""Watching stage 2: unseen scenes of the trained styles and of the held-out one, answered greedily by every variant.
+"""Watching stages 2 and 3: unseen scenes of the trained styles and of the held-out one, answered greedily by every variant.
 
 No cache of keys and values is needed for that. Greedy decoding says exactly the true answer when every token is
 the likeliest after the true ones before it, which one pass over the packed answers tells. Boxes need not be said
 exactly: their coordinates are filled in one by one, and score at an IoU of 0.5.
+
+`python -m recipe.validate --run DIR --stage joint --scenes 1000` compares the variants of a finished stage, their
+weights as floats.
 """
 
 from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,17 +20,28 @@ from torch import Tensor
 
 from .data import normalise
 from .joint_loss import JointLoss
-from .model import ModelConfig, VisionModel
+from .model import SIZES, ModelConfig, VisionModel
 from .parallel import Team
 from .reader import Reader
 from .segments import TASK_NUMBERS, QuestionBatches, join, mixture
-from .text import Text
+from .text import Text, load_or_build
 
 # Training draws from numpy seeds [seed, worker]; this stream has another shape and never meets them.
 VALIDATION_SEED = (770_001, 1, 1)
 QUESTIONS = 24
 BATCH = 8
 STYLES = ("trained", "held_out")
+# What the tasks are reported as.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "presence": ("presence",),
+    "count": ("count",),
+    "attribute": ("colour", "size", "kind", "attribute_yes_no"),
+    "relation": ("relation_yes_no", "relation_what", "side", "larger", "larger_yes_no", "extreme", "front", "front_yes_no"),
+    "naming one object": ("naming",),
+    "grounding": ("ground_attribute", "ground_ordinal", "ground_relation", "ground_extreme", "ground_group"),
+    "not there": ("absent_llava", "absent_where", "absent_asked"),
+    "reading": ("reading",),
+}  # fmt: skip
 
 
 class Validation:
@@ -103,3 +121,44 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     shared = size[:, 0] * size[:, 1]
     area = sum((x[:, 2] - x[:, 0]).clamp_min(0) * (x[:, 3] - x[:, 1]).clamp_min(0) for x in (a, b))
     return shared / (area - shared).clamp_min(1)
+
+
+def table(figures: dict[str, float], variants: list[str]) -> str:
+    """The groups' shares in percent as Markdown: each variant on the trained styles / on the held-out one. A group is the
+    mean of its tasks."""
+    lines = [f"| | {' | '.join(variants)} |", "|---" * (1 + len(variants)) + "|"]
+    for group, tasks in GROUPS.items():
+        cells = []
+        for variant in variants:
+            found = [[figures.get(f"{variant}/{style}/{task}") for task in tasks] for style in STYLES]
+            known = [[share for share in shares if share is not None] for shares in found]
+            cells.append(" / ".join(f"{100 * sum(s) / len(s):.1f}" if s else "-" for s in known))
+        lines.append(f"| {group} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--stage", choices=("joint", "longer"), default="joint")
+    parser.add_argument("--size", choices=tuple(SIZES), default="cpu", help="as trained")
+    parser.add_argument("--scenes", type=int, default=1000, help="of the trained styles, and of the held-out one")
+    args = parser.parse_args()
+    tokenizer = load_or_build(args.run / "tokenizer.json")
+    config = replace(SIZES[args.size], vocab_size=tokenizer.get_vocab_size())
+    state = torch.load(args.run / f"{args.stage}.pt", weights_only=True, map_location="cpu")
+    tower = VisionModel(config)
+    tower.load_state_dict(state["vision"])
+    readers = {variant: Reader(config, variant) for variant in state["variants"]}
+    for variant, reader in readers.items():
+        reader.load_state_dict(state["variants"][variant]["average"])
+    text = Text(tokenizer)
+    lesson = JointLoss(text, torch.device("cpu"))
+    figures = Validation(config, text, tower, lesson, args.scenes, Team()).run(readers)
+    print(table(figures, list(readers)))
+    for name, share in sorted(figures.items()):
+        print(f"{name:44} {100 * share:5.1f}")
+
+
+if __name__ == "__main__":
+    main()

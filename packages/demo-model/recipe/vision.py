@@ -7,14 +7,17 @@ learns what covers it (kind, colour, size, box, word) and its place among the ot
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .data import UNASKED, SceneBatches, loader, normalise
+from .device import device, half_precision
+from .folder import read_tower
 from .kinds import COLOUR_NAMES, KINDS, WORDS
-from .loop import Log, Mean, device, half_precision, optimisers, save, schedule, seed
+from .loop import Log, Mean, optimisers, save, schedule, seed
 from .model import ModelConfig, VisionModel
 from .parallel import Team
 from .world import MAX_OBJECTS, SIZE_NAMES
@@ -125,7 +128,7 @@ def validate(tower: Tower, config: ModelConfig, held_out: bool, scenes: int) -> 
                         right[name].append(float(int(scores.argmax()) == label[name]))
                 right["box"].append(float(iou(heads["box"][b][mine].mean(0), batch["boxes"][b][mine][0]) >= 0.5))
     suffix = "_held_out" if held_out else "_trained"
-    return {name + suffix: sum(v) / max(1, len(v)) for name, v in right.items()}
+    return {name + suffix: sum(v) / len(v) for name, v in right.items() if v}
 
 
 @torch.no_grad()
@@ -143,14 +146,16 @@ def iou(a: Tensor, b: Tensor) -> float:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("stage 1")
+    group.add_argument("--tower", type=Path, help="an on-device folder whose tower to begin with")
     group.add_argument("--vision-minutes", type=float, default=240)
     group.add_argument("--vision-batch", type=int, default=32, help="scenes a step")
     group.add_argument("--vision-rate", type=float, default=1.5e-3)
     group.add_argument("--vision-block-rate", type=float, default=4e-3, help="of the blocks' matrices, by Muon")
     group.add_argument(
-        "--vision-plateau", type=float, default=0.75, help="share of the stage before the rate goes down"
+        "--vision-plateau", type=float, default=0.4, help="share of the stage before the rate goes down"
     )
     group.add_argument("--sheets", type=float, default=0.75, help="share of pictures that are sheets of many objects")
+    group.add_argument("--uses", type=int, default=3, help="times that a picture is shown, about; once where workers make them")
     group.add_argument("--vision-check", type=float, default=6, help="minutes between two validations")
 
 
@@ -158,6 +163,8 @@ def train_vision(config: ModelConfig, args: argparse.Namespace, team: Team) -> N
     """Until `--vision-minutes` are used; goes on from RUN/vision.pt."""
     run, minutes, size = args.run, args.vision_minutes, args.vision_batch
     tower = Tower(config).to(device())
+    if args.tower:
+        tower.vision_tower.vision_model.load_state_dict(read_tower(args.tower))
     named = dict(tower.named_parameters())
     opts = optimisers(named, 0.03, team)
     path = run / "vision.pt"
@@ -169,10 +176,13 @@ def train_vision(config: ModelConfig, args: argparse.Namespace, team: Team) -> N
         for opt, saved in zip(opts, state["optimisers"]):
             opt.load_state_dict(saved)
         step, used, average = state["step"], state["minutes"], state["average"]
-    log, mean = Log(run / "vision.csv"), Mean()
+    log, mean = Log(run / "vision.csv", team), Mean()
     team.begin(used)
     saved, checked = used, used
-    batches = SceneBatches(seed(step, team), size // team.size, config, crowded=True, sheets=args.sheets)
+    batches = SceneBatches(
+        seed(step, team), size // team.size, config, crowded=True, sheets=args.sheets,
+        uses=args.uses if args.workers == 0 else 1,
+    )
     for batch in loader(batches, args.workers):
         elapsed = team.minutes
         progress = elapsed / minutes

@@ -90,32 +90,34 @@ def sample_size(rng: Rng, long_low: int, long_high: int) -> tuple[int, int]:
     return (long, short) if rng.random() < 0.6 else (short, long)
 
 
-def _vocabulary(rng: Rng) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+def _vocabulary(rng: Rng, held_out: bool) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
     """Kinds and colours that a scene draws from. Half of the scenes have few of either, so that things repeat."""
     kinds: tuple[str, ...] = ()
     colours: tuple[str | None, ...] = ()
     if rng.random() < 0.5:
         if rng.random() < 0.7:
-            kinds = tuple(_kind(rng) for _ in range(int(rng.integers(1, 4))))
+            kinds = tuple(_kind(rng, held_out) for _ in range(int(rng.integers(1, 4))))
         elif rng.random() < 0.5:  # of one group: what is easily confused stands side by side
-            names = list(GROUPS)
+            names = [name for name in GROUPS if name != "shapes" or not held_out]
             kinds = GROUPS[names[int(rng.integers(len(names)))]]
-        if rng.random() < 0.5:
+        if rng.random() < 0.4:
             colours = tuple(str(c) for c in rng.choice(COLOUR_NAMES, int(rng.integers(1, 4)), replace=False))
     return kinds, colours
 
 
-def _kind(rng: Rng) -> str:
-    pool = SHAPES if rng.random() < 0.2 else THINGS
+def _kind(rng: Rng, held_out: bool) -> str:
+    """Shapes are of no style of drawing: what is held out has none."""
+    pool = SHAPES if rng.random() < 0.2 and not held_out else THINGS
     return pool[int(rng.integers(len(pool)))]
 
 
 def sample_scene(rng: Rng, width: int, height: int, crowded: bool = False, held_out: bool = False) -> Scene:
-    """1 to 8 objects, at most one of them a word. In a third of the scenes some cover others, 40 % of those at most."""
+    """1 to 8 objects, at most one of them a word. In a third of the scenes some cover others, 40 % of those at most.
+    `held_out`: drawings of the held-out style and nothing else."""
     scene = Scene(width, height, background=BACKGROUNDS[rng.integers(len(BACKGROUNDS))])
     long = scene.long_side
     scene.owner = np.full((long, long), -1, np.int8)
-    kinds, colours = _vocabulary(rng)
+    kinds, colours = _vocabulary(rng, held_out)
     count = 1 + min(int(rng.integers(0, 9)), int(rng.integers(0, 9)), 7) if not crowded else MAX_OBJECTS
     if not crowded and rng.random() < 0.35:
         count = int(rng.integers(3, MAX_OBJECTS + 1))
@@ -125,13 +127,13 @@ def sample_scene(rng: Rng, width: int, height: int, crowded: bool = False, held_
         names = [min(n, int(rng.integers(2))) if i > 1 else n for i, n in enumerate(names)]
         names.sort(reverse=True)
     pixels: list[int] = []
-    word = rng.random() < 0.22
+    word = rng.random() < 0.22 and not held_out
     for i, size in enumerate(names):
         if word and i == 0:
             sprite = sprites.word(rng, WORDS[int(rng.integers(len(WORDS)))], rng.uniform(*WORD_EXTENT) * long)
             _try_place(rng, scene, sprite, "medium", pixels, False)
             continue
-        kind = kinds[int(rng.integers(len(kinds)))] if kinds else _kind(rng)
+        kind = kinds[int(rng.integers(len(kinds)))] if kinds else _kind(rng, held_out)
         wanted = colours[int(rng.integers(len(colours)))] if colours else None
         while size >= 0:
             extent = rng.uniform(*SIZES[SIZE_NAMES[size]]) * long
@@ -159,13 +161,13 @@ def sample_sheet(rng: Rng, width: int, height: int, held_out: bool = False) -> S
             if skip or rng.random() < 0.1:
                 skip = 0
                 continue
-            wide = column + 1 < columns and rng.random() < 0.1
+            wide = column + 1 < columns and rng.random() < 0.1 and not held_out
             if wide:
                 skip = 1
                 text = WORDS[int(rng.integers(len(WORDS)))]
                 sprite = sprites.word(rng, text, min(rng.uniform(1.5, 1.95) * cell, WORD_EXTENT[1] * long))
             else:
-                sprite = sprites.thing(rng, _kind(rng), None, rng.uniform(0.75, 0.98) * cell, held_out)
+                sprite = sprites.thing(rng, _kind(rng, held_out), None, rng.uniform(0.75, 0.98) * cell, held_out)
             h, w = sprite.pixels.shape[:2]
             room_x, room_y = (1 + wide) * width / columns - w, height / rows - h
             left = off_x + int(column * width / columns + max(0.0, room_x) * rng.random())

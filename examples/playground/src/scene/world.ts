@@ -1,4 +1,4 @@
-/** The world that the demo model knows: coloured shapes (packages/demo-model/recipe/world.py). */
+/** Of the world that the demo model knows (packages/demo-model/recipe/world.py), the shapes. */
 
 export const COLOURS = {
   red: [214, 38, 38],
@@ -17,7 +17,7 @@ export const SHAPES = ['circle', 'square', 'triangle', 'star', 'heart', 'ring', 
 export type Shape = (typeof SHAPES)[number];
 
 /** Largest extent of an object, as a share of the picture's longer side. */
-export const SIZES = { small: [0.12, 0.155], medium: [0.205, 0.255], large: [0.32, 0.41] } as const;
+export const SIZES = { small: [0.125, 0.165], medium: [0.21, 0.27], large: [0.34, 0.46] } as const;
 export type Size = keyof typeof SIZES;
 export const SIZE_NAMES = Object.keys(SIZES) as readonly Size[];
 
@@ -55,8 +55,8 @@ type Point = readonly [number, number];
 
 /** As `sizeName`'s words have it: the middle between two ranges divides them. */
 export function sizeOf(extent: number): Size {
-  if (extent < 0.18) return 'small';
-  return extent < 0.2875 ? 'medium' : 'large';
+  if (extent < 0.1875) return 'small';
+  return extent < 0.305 ? 'medium' : 'large';
 }
 
 export function extentOf(size: Size): number {

@@ -1,15 +1,52 @@
 /** Where pictures come from: drawing, files, drops, the clipboard, examples. */
 import { announce } from '../announce.ts';
 import { byId, el, on } from '../dom.ts';
-import { pictureOfFile } from '../picture.ts';
+import { ABOUT_SHAPES, pictureOfFile } from '../picture.ts';
 import { showDrawing } from '../scene/edit.ts';
 import { failure, picture, show } from '../state.ts';
 
-const EXAMPLES = [
-  { name: 'Shapes on stripes', url: new URL('../../../images/scene.png', import.meta.url) },
-  { name: 'A tall picture', url: new URL('../../../images/tall.png', import.meta.url) },
-  { name: 'A wide picture', url: new URL('../../../images/wide.webp', import.meta.url) },
-  { name: 'A photo taken sideways', url: new URL('../../../images/turned.jpg', import.meta.url) },
+interface Example {
+  readonly name: string;
+  readonly url: URL;
+  readonly questions: readonly string[];
+}
+
+const EXAMPLES: readonly Example[] = [
+  {
+    name: 'A garden',
+    url: new URL('../../../images/garden.jpg', import.meta.url),
+    questions: ['What do you see?', 'Where is the dog?', 'How many animals are there?', 'Is there a car?'],
+  },
+  {
+    name: 'A playroom, in a style that the demo model never saw',
+    url: new URL('../../../images/playroom.jpg', import.meta.url),
+    questions: [
+      'What do you see?',
+      'Where is the guitar?',
+      'What is to the left of the guitar?',
+      'Is there a dog?',
+    ],
+  },
+  {
+    name: 'Shapes on stripes',
+    url: new URL('../../../images/scene.png', import.meta.url),
+    questions: ABOUT_SHAPES,
+  },
+  {
+    name: 'A tall picture',
+    url: new URL('../../../images/tall.png', import.meta.url),
+    questions: ABOUT_SHAPES,
+  },
+  {
+    name: 'A wide picture',
+    url: new URL('../../../images/wide.webp', import.meta.url),
+    questions: ABOUT_SHAPES,
+  },
+  {
+    name: 'A photo taken sideways',
+    url: new URL('../../../images/turned.jpg', import.meta.url),
+    questions: ABOUT_SHAPES,
+  },
 ];
 
 /** @param openFolder takes a model's files that were dropped on the page. */
@@ -32,7 +69,7 @@ export function setUpSources(openFolder: (files: File[], name: string) => unknow
   setUpDrop(openFolder);
 
   byId('examples').append(
-    ...EXAMPLES.map(({ name, url }) => {
+    ...EXAMPLES.map(({ name, url, questions }) => {
       const image = el('img', { src: url.href, alt: '', loading: 'lazy' });
       const button = el(
         'button',
@@ -41,7 +78,7 @@ export function setUpSources(openFolder: (files: File[], name: string) => unknow
       );
       on(button, 'click', async () => {
         try {
-          await open(await (await fetch(url)).blob(), name);
+          await open(await (await fetch(url)).blob(), name, questions);
         } catch (error) {
           failure.set(error);
         }
@@ -52,9 +89,9 @@ export function setUpSources(openFolder: (files: File[], name: string) => unknow
   picture.watch(({ drawing }) => byId('draw').setAttribute('aria-pressed', String(drawing !== null)));
 }
 
-async function open(file: Blob, name: string): Promise<void> {
+async function open(file: Blob, name: string, questions?: readonly string[]): Promise<void> {
   try {
-    const next = await pictureOfFile(file, name);
+    const next = await pictureOfFile(file, name, questions);
     failure.set(null);
     show(next);
     announce(`${name}, ${next.width} by ${next.height} pixels.`);

@@ -31,14 +31,6 @@ type MakeAnswer = (model: Model, image: ImageInput, options: AskOptions) => Answ
 /** Older ones leave the page. */
 const MOST_TURNS = 40;
 
-const SUGGESTIONS = [
-  'Where is the red star?',
-  'Describe the image.',
-  'How many red objects are there?',
-  'What colour is the circle?',
-  'What is the largest object?',
-];
-
 /** The conversation of now: of one picture and one model. */
 let talk: Talk | null = null;
 let last: Turn | null = null;
@@ -71,13 +63,13 @@ export function setUpTalk(): void {
       ),
     );
   }
-  byId('suggestions').append(
-    ...SUGGESTIONS.map((text) => {
-      const button = el('button', { type: 'button', className: 'chip', textContent: text });
-      on(button, 'click', () => ask(text));
-      return el('li', {}, button);
-    }),
-  );
+  let suggested: readonly string[] = [];
+  picture.watch(({ questions }) => {
+    // A drawing that is dragged about is another picture each time: the buttons stay.
+    if (questions === suggested) return;
+    suggested = questions;
+    byId('suggestions').replaceChildren(...questions.map(suggestion));
+  });
   busy.watch((now) => {
     byId('stop').hidden = !now;
     byId('ask').hidden = now !== null;
@@ -87,6 +79,12 @@ export function setUpTalk(): void {
     if (last) return answer(last);
   });
   modelState.watch(endTalk);
+}
+
+function suggestion(text: string): HTMLElement {
+  const button = el('button', { type: 'button', className: 'chip', textContent: text });
+  on(button, 'click', () => ask(text));
+  return el('li', {}, button);
 }
 
 function ask(question: string): Promise<void> {

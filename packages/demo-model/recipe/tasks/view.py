@@ -101,7 +101,7 @@ class View:
         self.area = [(t.box[2] - t.box[0]) * (t.box[3] - t.box[1]) for t in self.things]
         self.word = next((i for i, t in enumerate(self.things) if t.kind == "word"), None)
         self.objects = [i for i, t in enumerate(self.things) if t.kind != "word"]
-        self.kinds = {t.kind for t in self.things}
+        self.kinds = sorted({t.kind for t in self.things} - {"word"})
         long = max(scene.width, scene.height)
         self.half = (scene.width / long / 2, scene.height / long / 2)
         self._meanings: dict[Noun, tuple[int, ...] | None] = {}

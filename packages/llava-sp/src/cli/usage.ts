@@ -31,7 +31,7 @@ export const help = `llava-sp: look at a picture and talk about it, on this devi
 
 options
   -m, --model SOURCE    a model folder, its http(s) address, or hub:owner/name@revision
-                        (default: the demo model, coloured shapes)
+                        (default: the demo model: drawings of things and shapes)
   -d, --device NAME     auto, wasm or webgpu (default: auto)
       --precision P     arithmetic on WebGPU: auto, f32 or f16 (default: auto)
   -t, --threads N       worker threads (default: one a core)

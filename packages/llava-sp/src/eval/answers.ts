@@ -30,7 +30,10 @@ export interface AnswerLine {
   readonly metadata: Metadata;
 }
 
-/** The answer to each question, as far as there is one: by id, then prompt, then picture, then order. */
+/**
+ * The answer to each question, as far as there is one: by id, prompt and picture together, then by order. Others name no picture and write
+ * the prompt with what they add to it: their line is taken by its id, where one question and one line have it.
+ */
 export function matchAnswers(items: readonly Item[], lines: readonly AnswerLine[]): (AnswerLine | null)[] {
   const byId = new Map<string, AnswerLine[]>();
   for (const line of lines) {
@@ -43,8 +46,8 @@ export function matchAnswers(items: readonly Item[], lines: readonly AnswerLine[
     const left = byId.get(String(id)) ?? [];
     const sameImage = (line: AnswerLine): boolean => (line.metadata.image ?? image) === image;
     const asked = left.findIndex((line) => line.prompt === text && sameImage(line));
-    // Others write the prompt with what they add to it: of an id of its own it says nothing.
-    const at = asked < 0 && ids.get(String(id)) === 1 ? 0 : asked;
+    const isAlone = ids.get(String(id)) === 1 && left.length === 1;
+    const at = asked < 0 && isAlone && left[0].metadata.image === undefined ? 0 : asked;
     return at < 0 ? null : (left.splice(at, 1).at(0) ?? null);
   });
 }

@@ -70,7 +70,7 @@ export async function askAll(model: Model, runs: readonly TaskRun[], options: Ru
           question_id: item.id,
           prompt: item.text,
           text,
-          answer_id: digestOf(`${options.modelId} ${task.name} ${index}`).slice(0, 22),
+          answer_id: answerId(options.modelId, task, item),
           model_id: options.modelId,
           metadata: {
             image: item.image,
@@ -87,6 +87,11 @@ export async function askAll(model: Model, runs: readonly TaskRun[], options: Ru
       scene?.dispose();
     }
   }
+}
+
+/** The same for the same question, whichever others are asked with it. */
+function answerId(modelId: string, { name }: Task, { id, image, text }: Item): string {
+  return digestOf(JSON.stringify([modelId, name, id, image, text])).slice(0, 22);
 }
 
 /** An answer of a run beside its question. */
