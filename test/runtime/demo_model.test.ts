@@ -62,7 +62,7 @@ describe('the demo model', () => {
     }
   });
 
-  test('finds the red star of the README', async () => {
+  test('finds the red star of the examples', async () => {
     const args = ['packages/llava-sp/dist/cli.js', 'ask', 'examples/images/scene.png', WHERE];
     const { stdout } = await run(process.execPath, args, { cwd: root });
     expect(saysStar(stdout), stdout).toBe(true);

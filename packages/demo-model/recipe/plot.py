@@ -40,7 +40,8 @@ def read(path: Path) -> Series:
 
 
 def line(axis: Axes, points: list[tuple[float, float]], **style: object) -> None:
-    axis.plot([m for m, _ in points], [100 * v for _, v in points], **style)
+    if points:  # a stage that was not run has no legend either
+        axis.plot([m for m, _ in points], [100 * v for _, v in points], **style)
 
 
 def mean(series: Series, names: list[str]) -> list[tuple[float, float]]:
