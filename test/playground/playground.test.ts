@@ -20,7 +20,7 @@ const STAR = 'Where is the red star?';
 const COUNT = 'How many red objects are there?';
 const BOX = /^\[\d\.\d\d(, \d\.\d\d){3}\]$/;
 /** Boxes overlap by more than this; a box that forgets the padding does not. */
-const RIGHT = 0.6;
+const RIGHT = 0.5;
 
 let playground: Playground;
 /** In Node, as the page's own answers. */
