@@ -60,7 +60,8 @@ describe.each<[string, () => Promise<Model>]>([
   test('cut short by maxTokens and by stop strings', async () => {
     const format = { regex: 'a{40}' };
     const short = ask('Describe the image.', { format, maxTokens: 5 });
-    expect(await short.text()).toMatch(/^a{5,}$/);
+    // The first token may be the space before the text, which is not part of it.
+    expect(await short.text()).toMatch(/^a{4,39}$/);
     expect(short.finishReason).toBe('length');
     const stopped = ask('Describe the image.', { format: { regex: 'ab{0,3}c' }, stop: ['c'] });
     expect(await stopped.text()).toMatch(/^ab*$/);

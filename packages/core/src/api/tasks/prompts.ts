@@ -4,7 +4,7 @@ import type { Prompt } from '../../pipeline/prompt.ts';
 import type { ContentPart } from '../../text/chat.ts';
 
 /** Boxes of a lower score are left out by default; see test/bench/results/ground-demo.json for what that costs and gains. */
-export const GROUND_THRESHOLD = 0.1;
+export const GROUND_THRESHOLD = 0.05;
 
 /** Asks where something is. */
 export function groundPrompt({ ground }: TasksConfig, phrase: string): Prompt {
