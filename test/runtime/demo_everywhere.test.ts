@@ -60,8 +60,9 @@ describe.each([
     expect(asked.backend.name).toBe(device);
     const partings = await partingsOf(join(root, model), absolute, expected.texts, asked.texts);
     const words = partings.map((parting) => parting.words).join('\n');
-    // Coordinates share their mass with their neighbours in training, so boxes tie now and then: three of 40 did.
-    const ties = device === 'wasm' ? 0 : questions.length / 10;
+    // Coordinates share their mass with their neighbours in training, so boxes tie now and then: three of 40 did. One of them
+    // (1.001) is answered either way by WASM in Node itself, from run to run.
+    const ties = device === 'wasm' ? 1 : questions.length / 10;
     expect(asked.texts).toHaveLength(questions.length);
     expect(partings.length, words).toBeLessThanOrEqual(ties);
     expect(Math.max(1, ...partings.map(({ ratio }) => ratio)), words).toBeLessThan(NEAR_TIE);
