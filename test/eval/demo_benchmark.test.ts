@@ -1,32 +1,15 @@
 /** The benchmark that `recipe/benchmark.py` made: whole, balanced, small. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { openBenchmark } from '../../packages/llava-sp/src/eval/benchmark.ts';
-import type { Item, Task, Truth } from '../../packages/llava-sp/src/eval/types.ts';
+import type { Item, Truth } from '../../packages/llava-sp/src/eval/types.ts';
+import { demoSet, taskNamed, tasksOf } from '../support/demo_set.ts';
 
-const FOLDER = fileURLToPath(new URL('../../packages/demo-model/benchmark', import.meta.url));
-const OPTIONS = {
-  metric: null,
-  images: null,
-  annotations: null,
-  suffix: null,
-  prompt: null,
-  box: null,
-  split: null,
-};
-const { tasks } = await openBenchmark([FOLDER], OPTIONS);
-
-function task(name: string): Task {
-  const found = tasks.find((t) => t.name === name);
-  if (!found) throw new Error(`no task ${name}`);
-  return found;
-}
+const tasks = await tasksOf();
 
 /** The truths of one kind, with their questions. */
 function truths<K extends Truth['kind']>(name: string, kind: K): [Item, Extract<Truth, { kind: K }>][] {
-  return task(name).items.flatMap((item) =>
+  return taskNamed(tasks, name).items.flatMap((item) =>
     item.truth.kind === kind ? [[item, item.truth as Extract<Truth, { kind: K }>]] : [],
   );
 }
@@ -34,11 +17,11 @@ function truths<K extends Truth['kind']>(name: string, kind: K): [Item, Extract<
 describe("the demo model's benchmark", () => {
   test('has every picture that its questions name, and no other', async () => {
     const named = new Set(tasks.flatMap(({ items }) => items.map(({ image }) => image)));
-    expect(await readdir(join(FOLDER, 'images'))).toEqual([...named].sort());
+    expect(await readdir(join(demoSet, 'images'))).toEqual([...named].sort());
   });
 
   test('stays below 600 kB', async () => {
-    const files = await readdir(FOLDER, { recursive: true, withFileTypes: true });
+    const files = await readdir(demoSet, { recursive: true, withFileTypes: true });
     const sizes = await Promise.all(
       files
         .filter((file) => file.isFile())
