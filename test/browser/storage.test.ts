@@ -54,6 +54,17 @@ test('a second visit needs no server', async () => {
   expect(site.asked.filter(({ path }) => path.includes(MODEL))).toHaveLength(before);
 });
 
+test('what a dying worker still holds is deleted as soon as it lets go', async () => {
+  await runJob(page, 'ask', input);
+  await runJob(page, 'forgetHeld', 500);
+  expect(await runJob(page, 'cached')).toEqual([]);
+});
+
+test('what another page goes on holding is said, not waited for without an end', async () => {
+  await runJob(page, 'ask', input);
+  await expect(runJob(page, 'forgetHeld', 10_000)).rejects.toThrow(/^CACHE_UNAVAILABLE/);
+});
+
 test('a page that is loaded again goes on with its download', async () => {
   site.fault = ({ path }) => (path === WEIGHTS ? { kind: 'stall', at: 0.6 } : null);
   const dying = runJob(page, 'ask', input).catch(() => 'gone');

@@ -1,6 +1,6 @@
 /** Downloaded models in the origin private file system. */
 import { cacheError, growing, type ModelStore } from '@llava-sp/core';
-import { folderOf, root } from './folders.ts';
+import { folderOf, patiently, root } from './folders.ts';
 import { available, lock, persist } from './origin.ts';
 import type { Platform } from './platform.ts';
 import { openReader } from './reader.ts';
@@ -80,8 +80,8 @@ export function createStore(platform: Platform): ModelStore {
     delete: (folder, name) =>
       guard('cleared', () =>
         orNothing(async () => {
-          if (name === undefined) await (await root(false)).removeEntry(folder, { recursive: true });
-          else await (await folderOf(folder)).removeEntry(name);
+          const parent = name === undefined ? await root(false) : await folderOf(folder);
+          await patiently(() => parent.removeEntry(name ?? folder, { recursive: name === undefined }));
         }),
       ),
     available,
@@ -92,8 +92,8 @@ export function createStore(platform: Platform): ModelStore {
 
 async function move(parent: FileSystemDirectoryHandle, from: string, to: string): Promise<void> {
   const file: MovableFile = await parent.getFileHandle(from);
-  await orNothing(() => parent.removeEntry(to));
-  if (file.move) return file.move(to);
+  await orNothing(() => patiently(() => parent.removeEntry(to)));
+  if (file.move) return patiently(async () => file.move?.(to));
   const copy = await parent.getFileHandle(to, { create: true });
   await (await file.getFile()).stream().pipeTo(await copy.createWritable());
   await parent.removeEntry(from);

@@ -1,5 +1,5 @@
 /** A file of the origin private file system (OPFS), written in place: in workers alone. */
-import { folderOf } from './folders.ts';
+import { folderOf, patiently } from './folders.ts';
 
 export interface SyncFile {
   readonly size: number;
@@ -28,10 +28,6 @@ export function canWriteInPlace(): boolean {
   );
 }
 
-/** A worker that was killed with its page lets go of its files a little later. */
-const TRIES = 20;
-const PAUSE = 100;
-
 export async function openSync(folder: string, name: string): Promise<SyncFile> {
   const parent = await folderOf(folder, true);
   const file = (await parent.getFileHandle(name, { create: true })) as unknown as WorkerFile;
@@ -52,16 +48,4 @@ export async function openSync(folder: string, name: string): Promise<SyncFile> 
       handle.close();
     },
   };
-}
-
-async function patiently<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await work();
-    } catch (error) {
-      const held = error instanceof DOMException && error.name === 'NoModificationAllowedError';
-      if (!held || tries === TRIES) throw error;
-      await new Promise((done) => setTimeout(done, PAUSE));
-    }
-  }
 }

@@ -235,6 +235,17 @@ async function forget() {
   return cache.delete('all');
 }
 
+/** Deletes all models while one of their files is still held, as by the worker of a page that was closed, for `ms`. */
+async function forgetHeld(ms) {
+  let folder = await navigator.storage.getDirectory();
+  for (const name of ['llava-sp', 'models']) folder = await folder.getDirectoryHandle(name);
+  const [model] = await Array.fromAsync(folder.values());
+  const [file] = await Array.fromAsync(model.values());
+  const stream = await file.createWritable();
+  setTimeout(() => stream.abort(), ms);
+  return forget();
+}
+
 /** Asks a service worker, which is set up first. */
 async function inServiceWorker(input) {
   const registration = await navigator.serviceWorker.register('service_worker.js', { type: 'module' });
@@ -251,4 +262,15 @@ async function inServiceWorker(input) {
   }
 }
 
-export const jobs = { ask, askAbout, askTwice, cached, files, forget, forms, inServiceWorker, odd };
+export const jobs = {
+  ask,
+  askAbout,
+  askTwice,
+  cached,
+  files,
+  forget,
+  forgetHeld,
+  forms,
+  inServiceWorker,
+  odd,
+};
