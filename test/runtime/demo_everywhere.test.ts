@@ -48,6 +48,11 @@ async function inPage(options: AskInput['options']): Promise<Asked> {
   }
 }
 
+function sameBuild(...sides: Asked[]): boolean {
+  const [a, b] = sides.map(({ choices }) => choices.find(({ what }) => what === 'kernels')?.chosen);
+  return a !== undefined && a === b;
+}
+
 describe.each([
   ['Deno', inDeno],
   ['Chromium', inPage],
@@ -60,9 +65,9 @@ describe.each([
     expect(asked.backend.name).toBe(device);
     const partings = await partingsOf(join(root, model), absolute, expected.texts, asked.texts);
     const words = partings.map((parting) => parting.words).join('\n');
-    // Coordinates share their mass with their neighbours in training, so boxes tie now and then: three of 40 did. One of them
-    // (1.001) is answered either way by WASM in Node itself, from run to run.
-    const ties = device === 'wasm' ? 1 : questions.length / 10;
+    // Coordinates share their mass with their neighbours in training, so boxes tie now and then: three of 40 did. The relaxed
+    // build of the WASM kernels fuses products with sums, the plain one does not; which is taken is measured at load.
+    const ties = device === 'webgpu' ? questions.length / 10 : sameBuild(asked, expected) ? 0 : 1;
     expect(asked.texts).toHaveLength(questions.length);
     expect(partings.length, words).toBeLessThanOrEqual(ties);
     expect(Math.max(1, ...partings.map(({ ratio }) => ratio)), words).toBeLessThan(NEAR_TIE);
