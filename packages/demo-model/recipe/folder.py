@@ -18,18 +18,17 @@ def unpack(words: np.ndarray, bits: int) -> np.ndarray:
     return ((words[..., None] >> shifts) & np.uint32(2**bits - 1)).reshape(len(words), -1)
 
 
-def read_tower(folder: Path) -> dict[str, Tensor]:
-    """The vision tower's weights by their names within it, float32."""
+def read(folder: Path, *parts: str) -> dict[str, Tensor]:
+    """The weights whose names begin with one of `parts`, float32."""
     index = folder / "model.safetensors.index.json"
     files = set(json.loads(index.read_text())["weight_map"].values()) if index.exists() else {"model.safetensors"}
     stored: dict[str, np.ndarray] = {}
     for file in files:
         stored |= load_file(str(folder / file))
-    prefix = "vision_tower.vision_model."
     out: dict[str, Tensor] = {}
     for name, value in stored.items():
         layer, _, kind = name.rpartition(".")
-        if not name.startswith(prefix) or kind in ("scales", "biases"):
+        if not name.startswith(parts) or kind in ("scales", "biases"):
             continue
         if f"{layer}.scales" in stored and kind == "weight":
             scales, biases = (stored[f"{layer}.{k}"].astype(np.float32) for k in ("scales", "biases"))
@@ -37,7 +36,7 @@ def read_tower(folder: Path) -> dict[str, Tensor]:
             assert value.shape[1] * 32 // bits == scales.shape[1] * group, name
             codes = unpack(value, bits).reshape(*scales.shape, group)
             value = (codes * scales[..., None] + biases[..., None]).reshape(len(value), -1)
-        out[name.removeprefix(prefix)] = torch.from_numpy(value.astype(np.float32))
+        out[name] = torch.from_numpy(value.astype(np.float32))
     return out
 
 

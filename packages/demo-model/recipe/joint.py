@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from .data import loader, normalise
 from .device import device, half_precision
+from .folder import read
 from .joint_loss import JointLoss
 from .loop import (
     SEED,
@@ -30,6 +31,7 @@ from .loop import (
     save,
     schedule,
     seed,
+    set_rate,
 )
 from .model import ModelConfig, VisionModel
 from .parallel import Team
@@ -49,6 +51,9 @@ PLATEAU = 0.4  # share of a stage after which the learning rate goes down
 def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("stages 2 and 3")
     group.add_argument("--variants", default=",".join(VARIANTS))
+    group.add_argument(
+        "--decoder", type=Path, help="an on-device folder whose projector and decoder all variants begin with"
+    )
     group.add_argument("--joint-minutes", type=float, default=240)
     group.add_argument("--longer-minutes", type=float, default=240, help="of stage 3")
     group.add_argument("--default", choices=VARIANTS, default="cropping", help="the variant of stage 3")
@@ -77,6 +82,8 @@ class Learner:
         torch.manual_seed(SEED)
         self.reader = Reader(config, variant).to(device())
         sharpen(self.reader.language_model.model.layers)
+        if args.decoder:
+            self.reader.load_state_dict(read(args.decoder, "multi_modal_projector.", "language_model."), strict=False)
         self.average = copy.deepcopy(self.reader).requires_grad_(False)
         self.team = team
         self.parameters = list(self.reader.parameters())
@@ -86,8 +93,7 @@ class Learner:
     def step(self, loss: Tensor, progress: float, step: int) -> None:
         for optimiser, rate in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-            for group in optimiser.param_groups:
-                group["lr"] = rate * schedule(progress, 0.02, PLATEAU)
+            set_rate(optimiser, rate * schedule(progress, 0.02, PLATEAU))
         loss.backward()
         self.team.average(self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, 2.0)

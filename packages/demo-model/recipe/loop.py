@@ -8,12 +8,14 @@ import os
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from .model import QuantEmbedding, QuantLinear
 from .muon import Muon
 from .parallel import Team
 
 SEED = 20250705
+WIDE = 1024  # columns of a matrix from which on its rate goes down
 
 
 class Log:
@@ -58,19 +60,32 @@ def schedule(progress: float, warmup: float, plateau: float = 0.8, floor: float 
     return max(floor, min(1.0, (1 - progress) / (1 - plateau)))
 
 
-def optimisers(modules: dict[str, torch.nn.Parameter], decay: float, team: Team) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the transformer blocks, AdamW for the rest."""
+def optimisers(modules: dict[str, nn.Parameter], decay: float, team: Team) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the transformer blocks, AdamW for the rest.
+
+    AdamW moves all weights of a row alike, so its step moves the row's sum by as much more as the row is longer. The
+    spatial features' covering convolutions have rows of up to 36,864: at the rate of the others their outputs grew to
+    150 times the patches', and the decoder learned to look past them. `share` evens that out.
+    """
     blocks = [p for n, p in modules.items() if p.ndim == 2 and ".layers." in n]
     chosen = {id(p) for p in blocks}
     rest = [p for p in modules.values() if id(p) not in chosen]
-    groups = [
-        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": decay},
-        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    shares: dict[float, list[nn.Parameter]] = {}
+    for p in rest:
+        if p.ndim >= 2:
+            wide = p.ndim == 2 and p.shape[1] >= WIDE
+            shares.setdefault(WIDE / 4 / p.shape[1] if wide else 1.0, []).append(p)
+    groups = [{"params": members, "weight_decay": decay, "share": share} for share, members in shares.items()]
+    groups.append({"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0, "share": 1.0})
     return [Muon(blocks, team, decay), torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), fused=True)]
 
 
-def quantise(model: torch.nn.Module, on: bool) -> None:
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group.get("share", 1.0)
+
+
+def quantise(model: nn.Module, on: bool) -> None:
     """Switch fake quantisation of what ships: 4 bits, 8 for the token table; the patch embedding stays in half
     precision."""
     for module in model.modules():

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from .data import UNASKED, SceneBatches, loader, normalise
 from .device import device, half_precision
-from .folder import read_tower
+from .folder import read
 from .kinds import COLOUR_NAMES, KINDS, WORDS
-from .loop import Log, Mean, optimisers, save, schedule, seed
+from .loop import Log, Mean, optimisers, save, schedule, seed, set_rate
 from .model import ModelConfig, VisionModel
 from .parallel import Team
 from .world import MAX_OBJECTS, SIZE_NAMES
@@ -164,7 +164,8 @@ def train_vision(config: ModelConfig, args: argparse.Namespace, team: Team) -> N
     run, minutes, size = args.run, args.vision_minutes, args.vision_batch
     tower = Tower(config).to(device())
     if args.tower:
-        tower.vision_tower.vision_model.load_state_dict(read_tower(args.tower))
+        own = "vision_tower."
+        tower.vision_tower.load_state_dict({k.removeprefix(own): v for k, v in read(args.tower, own).items()})
     named = dict(tower.named_parameters())
     opts = optimisers(named, 0.03, team)
     path = run / "vision.pt"
@@ -205,8 +206,7 @@ def train_vision(config: ModelConfig, args: argparse.Namespace, team: Team) -> N
         if done:
             return
         for opt, rate in zip(opts, (args.vision_block_rate, args.vision_rate)):
-            for group in opt.param_groups:
-                group["lr"] = rate * schedule(progress, 0.03, args.vision_plateau)
+            set_rate(opt, rate * schedule(progress, 0.03, args.vision_plateau))
         batch = {k: v.to(device()) for k, v in batch.items()}
         with half_precision():
             heads = tower(normalise(batch["pixels"]))
