@@ -20,13 +20,12 @@ const STAR = 'Where is the red star?';
 const COUNT = 'How many red objects are there?';
 const BOX = /^\[\d\.\d\d(, \d\.\d\d){3}\]$/;
 /** Boxes overlap by more than this; a box that forgets the padding does not. */
-const RIGHT = 0.5;
+const RIGHT = 0.6;
 
 let playground: Playground;
 /** In Node, as the page's own answers. */
 let inNode: Model;
 beforeAll(async () => {
-  inNode = await load(model, { device: 'wasm', threads: 1 });
   playground = await startPlayground();
 });
 afterAll(async () => {
@@ -49,6 +48,10 @@ describe('the playground on WASM, not isolated', () => {
     site = await playground.serve();
     tab = await openTab(playground, site);
     await tab.until(READY);
+    // The build that the page's measurement took: the other one rounds otherwise.
+    const choices = await tab.value<string>(`document.querySelector('#choices').textContent`);
+    const kernels = choices.includes('kernelssimd') ? 'simd' : 'relaxed';
+    inNode = await load(model, { device: 'wasm', threads: 1, kernels });
   });
   afterAll(() => tab?.close());
 

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { READY, ask, openTab, overlap, startPlayground, type Playground, type Tab } from './page.ts';
 
 const STAR = 'Where is the red star?';
-const RIGHT = 0.5;
+const RIGHT = 0.6;
 
 let playground: Playground;
 let tab: Tab | undefined;

@@ -15,7 +15,7 @@ const EXAMPLES: readonly Example[] = [
   {
     name: 'A garden',
     url: new URL('../../../images/garden.jpg', import.meta.url),
-    questions: ['What do you see?', 'Where is the dog?', 'How many animals are there?', 'Is there a car?'],
+    questions: ['What do you see?', 'Where is the house?', 'How many animals are there?', 'Is there a car?'],
   },
   {
     name: 'A playroom, in a style that the demo model never saw',
