@@ -1,5 +1,5 @@
 /**
- * The model that ships, with its int4 weights, on scenes that training never saw: it must be as good as its figures on thousands of
+ * The model that ships, with its int8 and int4 weights, on scenes that training never saw: it must be as good as its figures on thousands of
  * them say, by tasks and categories, as far as the committed benchmark can tell.
  */
 import { execFile } from 'node:child_process';
