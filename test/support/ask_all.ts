@@ -5,7 +5,7 @@ import type { LoadOptions, Model } from '../../packages/core/src/index.ts';
 export interface AskInput {
   /** Folder of the model: a path in Deno, an address in a page. */
   model: string;
-  options: Pick<LoadOptions, 'device' | 'precision' | 'threads' | 'context'>;
+  options: Pick<LoadOptions, 'device' | 'kernels' | 'precision' | 'threads' | 'context'>;
   questions: { image: string; prompt: string }[];
 }
 
