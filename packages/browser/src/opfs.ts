@@ -92,8 +92,8 @@ export function createStore(platform: Platform): ModelStore {
 
 async function move(parent: FileSystemDirectoryHandle, from: string, to: string): Promise<void> {
   const file: MovableFile = await parent.getFileHandle(from);
-  await orNothing(() => patiently(() => parent.removeEntry(to)));
-  if (file.move) return patiently(async () => file.move?.(to));
+  await orNothing(() => parent.removeEntry(to));
+  if (file.move) return file.move(to);
   const copy = await parent.getFileHandle(to, { create: true });
   await (await file.getFile()).stream().pipeTo(await copy.createWritable());
   await parent.removeEntry(from);
