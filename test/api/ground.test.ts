@@ -38,7 +38,7 @@ describe.each<[string, () => Promise<Model>]>([
     const [box] = boxes;
     expect(box.text).toBe('the orange square');
     expect(iou([box.x1, box.y1, box.x2, box.y2], SQUARE)).toBeGreaterThan(0.5);
-    expect(box.score).toBeGreaterThan(0.05);
+    expect(box.score).toBeGreaterThan(0.1);
     expect(box.score).toBeLessThanOrEqual(1);
   });
 

@@ -9,14 +9,12 @@ import { askAll, type AskInput, type Asked } from '../support/ask_all.ts';
 import { openChromium } from '../support/chromium.ts';
 import { questionsByPicture } from '../support/demo_set.ts';
 import { root, runInDeno } from '../support/deno.ts';
-import { NEAR_TIE, partingsOf } from '../support/near_tie.ts';
+import { KERNELS, NEAR_TIE, partingsOf } from '../support/near_tie.ts';
 
 const MINUTES = 60_000;
 /** A driver compiles for a minute where its cache of shaders is empty. */
 const TIMEOUT = 10 * MINUTES;
 const model = 'packages/demo-model/model';
-/** One build everywhere: the plain one does not fuse products with sums, and which is taken is otherwise measured at load. */
-const kernels = 'relaxed';
 
 let questions: AskInput['questions'];
 /** The same, by paths that hold everywhere. */
@@ -30,7 +28,7 @@ beforeAll(async () => {
   absolute = questions.map(({ image, prompt }) => ({ image: join(root, image), prompt }));
   expected = await askAll(load, {
     model: join(root, model),
-    options: { device: 'wasm', kernels },
+    options: { device: 'wasm', kernels: KERNELS },
     questions: absolute,
   });
 }, 5 * MINUTES);
@@ -55,7 +53,7 @@ describe.each([
   ['Chromium', inPage],
 ])('in %s', (_, ask) => {
   test.each(['wasm', 'webgpu'] as const)('by %s', { timeout: 11 * MINUTES }, async (device) => {
-    const asked = await ask({ device, kernels });
+    const asked = await ask({ device, kernels: KERNELS });
     console.log(
       `load ${asked.loadMs.toFixed(0)} ms, ${questions.length} answers ${asked.askMs.toFixed(0)} ms`,
     );

@@ -20,7 +20,7 @@ import { demoSet, questionsByPicture, type DemoQuestion } from '../support/demo_
 import { argmax } from '../support/golden_model.ts';
 import { openTestGpu, type TestGpu } from '../support/gpu.ts';
 import { createTestHost } from '../support/host.ts';
-import { NEAR_TIE } from '../support/near_tie.ts';
+import { KERNELS, NEAR_TIE } from '../support/near_tie.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const scenes = Number(process.env.LLAVA_SP_SCENES ?? 8);
@@ -104,7 +104,7 @@ beforeAll(async () => {
   const gpu = await openTestGpu(driver);
   const host: Host = { ...createTestHost({ gpu }), ...files };
   const model = join(root, 'packages/demo-model/model');
-  models.wasm = await loadModel(host, model, { device: 'wasm' });
+  models.wasm = await loadModel(host, model, { device: 'wasm', kernels: KERNELS });
   models.webgpu = await loadModel(host, model, { device: 'webgpu' });
 }, TIMEOUT);
 

@@ -83,7 +83,9 @@ class Learner:
         self.reader = Reader(config, variant).to(device())
         sharpen(self.reader.language_model.model.layers)
         if args.decoder:
-            self.reader.load_state_dict(read(args.decoder, "multi_modal_projector.", "language_model."), strict=False)
+            for name in ("multi_modal_projector", "language_model"):
+                stored = read(args.decoder, f"{name}.")
+                getattr(self.reader, name).load_state_dict({k.removeprefix(f"{name}."): v for k, v in stored.items()})
         self.average = copy.deepcopy(self.reader).requires_grad_(False)
         self.team = team
         self.parameters = list(self.reader.parameters())

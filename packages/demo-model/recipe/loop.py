@@ -64,8 +64,8 @@ def optimisers(modules: dict[str, nn.Parameter], decay: float, team: Team) -> li
     """Muon for the matrices of the transformer blocks, AdamW for the rest.
 
     AdamW moves all weights of a row alike, so its step moves the row's sum by as much more as the row is longer. The
-    spatial features' covering convolutions have rows of up to 36,864: at the rate of the others their outputs grew to
-    150 times the patches', and the decoder learned to look past them. `share` evens that out.
+    spatial features' covering convolutions have rows of up to 36,864: at the rate of the others the spatial tokens
+    grew to 74 times the patches', and the decoder learned to look past them. `share` evens that out.
     """
     blocks = [p for n, p in modules.items() if p.ndim == 2 and ".layers." in n]
     chosen = {id(p) for p in blocks}

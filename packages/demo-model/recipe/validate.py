@@ -5,7 +5,7 @@ the likeliest after the true ones before it, which one pass over the packed answ
 exactly: their coordinates are filled in one by one, and score at an IoU of 0.5.
 
 `python -m recipe.validate --run DIR --stage joint --scenes 1000` compares the variants of a finished stage, their
-weights as floats.
+weights as floats, and says whether they use their spatial tokens.
 """
 
 from __future__ import annotations
@@ -107,6 +107,26 @@ class Validation:
         return right, task
 
 
+    @torch.no_grad()
+    def spatial(self, reader: Reader) -> dict[str, float]:
+        """How large the spatial tokens are beside the patches' (root mean squares), and the answers' loss with them and with those
+        of another picture in their place: what they tell of the picture is worth the difference."""
+        sums = dict.fromkeys(("size", "loss", "another's"), 0.0)
+        batches = [batch for style in STYLES for batch in self.batches[style]]
+        for batch in batches:
+            patches = self.tower(normalise(batch["pixels"]))
+            tokens = reader.spatial_features(patches).square().mean().sqrt()
+            sums["size"] += float(tokens / reader.multi_modal_projector(patches).square().mean().sqrt())
+            sums["loss"] += self.loss(reader, patches, batch)
+            hook = reader.spatial_features.register_forward_hook(lambda *call: call[-1].roll(1, 0))
+            sums["another's"] += self.loss(reader, patches, batch)
+            hook.remove()
+        return {name: total / len(batches) for name, total in sums.items()}
+
+    def loss(self, reader: Reader, patches: Tensor, batch: dict[str, Tensor]) -> float:
+        return self.lesson.answer_loss(self.lesson.answers(reader, patches, batch, ()).logits, batch)[1]["answer"]
+
+
 def ordinals(question: Tensor, soft: Tensor) -> Tensor:
     """Which of its question's coordinates each answer token is, -1 for other tokens."""
     before = soft.long().cumsum(0) - soft.long()
@@ -154,10 +174,15 @@ def main() -> None:
         reader.load_state_dict(state["variants"][variant]["average"])
     text = Text(tokenizer)
     lesson = JointLoss(text, torch.device("cpu"))
-    figures = Validation(config, text, tower, lesson, args.scenes, Team()).run(readers)
+    validation = Validation(config, text, tower, lesson, args.scenes, Team())
+    figures = validation.run(readers)
     print(table(figures, list(readers)))
     for name, share in sorted(figures.items()):
         print(f"{name:44} {100 * share:5.1f}")
+    for variant, reader in readers.items():
+        if reader.spatial_features:
+            told = validation.spatial(reader)
+            print(f"spatial tokens of {variant}:", ", ".join(f"{name} {value:.4f}" for name, value in told.items()))
 
 
 if __name__ == "__main__":
