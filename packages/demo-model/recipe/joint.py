@@ -4,7 +4,7 @@ The vision tower is frozen, as CLIP is in the paper, so a batch's patches are co
 variant has its own spatial features, projector and decoder, its own optimisers, and starts from the same seed.
 
 Stage 3: the one that ships goes on alone from stage 2's end. Learning three at once takes three times as long, which the
-comparison needs and the default need not wait for.
+comparison needs and the default need not wait for. It begins with the tower that stage 1 has made by then.
 """
 
 from __future__ import annotations
@@ -154,7 +154,8 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
         there = set(state["variants"])
         if set(stage.variants) != there if source == path else not set(stage.variants) <= there:
             raise ValueError(f"{source} holds {', '.join(state['variants'])}: go on with those, or in another folder")
-        tower.load_state_dict(state["vision"])  # the one they learned on, even if stage 1 went on since
+        if source == path:
+            tower.load_state_dict(state["vision"])  # the one they learn on, even if stage 1 goes on
         for variant, learner in learners.items():
             learner.load(state["variants"][variant])
         step, used = state["step"], state["minutes"] if source == path else 0.0

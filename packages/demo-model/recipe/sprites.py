@@ -64,8 +64,11 @@ def any_colour(rng: Rng) -> str:
     return COLOUR_NAMES[int(rng.integers(len(COLOUR_NAMES)))]
 
 
-def thing(rng: Rng, kind: str, colour: str | None, extent: float, held_out: bool) -> Sprite:
-    """A sprite whose longer side has `extent` pixels; of that colour, mostly, where one is given."""
+def thing(
+    rng: Rng, kind: str, colour: str | None, extent: float, held_out: bool, stretched: bool = False
+) -> Sprite:
+    """A sprite whose longer side has `extent` pixels; of that colour, mostly, where one is given. `stretched`: half of
+    them in other proportions than they were drawn in, as another hand might draw them."""
     side = max(6, round(extent))
     if kind in SHAPES:
         name = colour or any_colour(rng)
@@ -77,7 +80,7 @@ def thing(rng: Rng, kind: str, colour: str | None, extent: float, held_out: bool
     if drawing.style in icons.MONOTONE and rng.random() < MONOTONE_AGAIN:
         drawing = options[int(rng.integers(len(options)))]
     monotone = drawing.style in icons.MONOTONE
-    pixels = _turned(rng, drawing, ICONS[kind].any_angle, side)
+    pixels = _turned(rng, drawing, ICONS[kind].any_angle, side, stretched)
     if colour is None and (monotone or rng.random() < TINTED):
         colour = any_colour(rng)
     elif colour is not None and not monotone and rng.random() < 0.2:
@@ -137,7 +140,7 @@ def _sized(image: Image.Image, side: int) -> Image.Image:
     return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
 
-def _turned(rng: Rng, drawing: icons.Drawing, any_angle: bool, side: int) -> np.ndarray:
+def _turned(rng: Rng, drawing: icons.Drawing, any_angle: bool, side: int, stretched: bool) -> np.ndarray:
     """A drawing whose longer side has `side` pixels; mirrored in half of the cases, and turned: little, or by any angle
     where the kind allows that. All in one step, as the drawing's outermost points tell where its edges will be."""
     chance = rng.random()
@@ -150,14 +153,19 @@ def _turned(rng: Rng, drawing: icons.Drawing, any_angle: bool, side: int) -> np.
     cos, sin = math.cos(angle), math.sin(angle)
     flip = -1.0 if rng.random() < 0.5 else 1.0
     turn = np.array([[flip * cos, -sin], [flip * sin, cos]])
+    inverse = turn.T
+    if stretched and rng.random() < 0.5:
+        wide = math.exp(rng.uniform(-0.22, 0.22))
+        turn = turn @ np.array([[wide, rng.uniform(-0.2, 0.2)], [0, 1 / wide]])
+        inverse = np.linalg.inv(turn)
     points = icons.hull(drawing) @ turn.T
     low, high = points.min(0), points.max(0)
     scale = side / float((high - low).max())
     w, h = (max(1, int(round(v))) for v in (high - low) * scale)
     image = icons.picture(drawing, scale)
-    # From a pixel of the sprite back to one of the picture: the turn's inverse is its transpose.
+    # From a pixel of the sprite back to one of the picture.
     level = image.width / icons.picture(drawing, 1).width
-    back = turn.T * (level / scale)
+    back = inverse * (level / scale)
     middle = (low + high) / 2 * scale - np.array([w, h]) / 2
     start = back @ middle + np.array([image.width, image.height]) / 2
     matrix = (back[0, 0], back[0, 1], start[0], back[1, 0], back[1, 1], start[1])

@@ -147,13 +147,17 @@ def sample_scene(rng: Rng, width: int, height: int, crowded: bool = False, held_
 
 def sample_sheet(rng: Rng, width: int, height: int, held_out: bool = False) -> Scene:
     """Objects side by side in cells of one size, up to forty: no scene that anybody asks about, but for the same pixels it
-    shows the vision tower several times as many of them."""
+    shows the vision tower several times as many of them. What scenes make hard comes more often: things in a colour not
+    their own, things that cover others (a third of the sheets), and proportions that no drawing has."""
     scene = Scene(width, height, background=BACKGROUNDS[rng.integers(len(BACKGROUNDS))])
     long = scene.long_side
     scene.owner = np.full((long, long), -1, np.int8)
     cell = 0.155 * (0.4 / 0.155) ** (rng.random() ** 1.6) * long
     columns, rows = int(width / cell), int(height / cell)
     off_x, off_y = scene.offset
+    crowded = rng.random() < 0.35
+    low, high = (1.0, 1.6) if crowded else (0.75, 0.98)
+    tinted = rng.choice((0.0, 0.3, 0.8))
     pixels: list[int] = []
     for row in range(rows):
         skip = 0
@@ -161,17 +165,20 @@ def sample_sheet(rng: Rng, width: int, height: int, held_out: bool = False) -> S
             if skip or rng.random() < 0.1:
                 skip = 0
                 continue
-            wide = column + 1 < columns and rng.random() < 0.1 and not held_out
+            wide = column + 1 < columns and rng.random() < 0.1 and not held_out and not crowded
             if wide:
                 skip = 1
                 text = WORDS[int(rng.integers(len(WORDS)))]
                 sprite = sprites.word(rng, text, min(rng.uniform(1.5, 1.95) * cell, WORD_EXTENT[1] * long))
             else:
-                sprite = sprites.thing(rng, _kind(rng, held_out), None, rng.uniform(0.75, 0.98) * cell, held_out)
+                colour = sprites.any_colour(rng) if rng.random() < tinted else None
+                extent = rng.uniform(low, high) * cell
+                sprite = sprites.thing(rng, _kind(rng, held_out), colour, extent, held_out, stretched=True)
             h, w = sprite.pixels.shape[:2]
-            room_x, room_y = (1 + wide) * width / columns - w, height / rows - h
-            left = off_x + int(column * width / columns + max(0.0, room_x) * rng.random())
-            top = off_y + int(row * height / rows + max(0.0, room_y) * rng.random())
+            # Where it is larger than its cell, it reaches into the neighbours'.
+            left = int(column * width / columns + ((1 + wide) * width / columns - w) * rng.random())
+            top = int(row * height / rows + (height / rows - h) * rng.random())
+            left, top = off_x + min(max(left, 0), width - w), off_y + min(max(top, 0), height - h)
             _put(scene, sprite, "medium", left, top, pixels)
     _finish(rng, scene, pixels)
     return scene
