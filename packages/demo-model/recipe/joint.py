@@ -52,7 +52,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("stages 2 and 3")
     group.add_argument("--variants", default=",".join(VARIANTS))
     group.add_argument(
-        "--decoder", type=Path, help="an on-device folder whose projector and decoder all variants begin with"
+        "--decoder", type=Path, help="an on-device folder whose projector and decoder all variants begin with; stage 3 "
+        "too, where there was no stage 2"
     )
     group.add_argument("--joint-minutes", type=float, default=240)
     group.add_argument("--longer-minutes", type=float, default=240, help="of stage 3")
@@ -149,7 +150,7 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
     path = args.run / f"{stage.name}.pt"
     source = path if path.exists() else stage.beginning
     step, used = 0, 0.0
-    if source:
+    if source and (source.exists() or not args.decoder):
         state = torch.load(source, weights_only=True, map_location=device())
         there = set(state["variants"])
         if set(stage.variants) != there if source == path else not set(stage.variants) <= there:

@@ -84,6 +84,7 @@ class JointLoss:
         said = teaching.mention_names_loss(layer.entering[at], names, batch, heads.noun_kinds)
         looked = teaching.normalised(given.watched[GATHER].entering[at])
         mention, figures = teaching.mention_head_loss(heads.mention(looked), bits, boxes[scene])
+        order, ordered = teaching.order_head_loss(heads.order(looked), bits, boxes[scene])
 
         # The answers.
         decides = batch["answer_weight"] > LITTLE
@@ -107,8 +108,8 @@ class JointLoss:
 
         naming = teaching.patch_names_loss(given.tokens, names, batch)
         parts = {"look": look, "count": count, "look_answer": answer, "gather": gather, "naming": naming, "said": said}
-        total = sum(parts.values(), mention + pair)
-        return total, figures | more | {f"guide_{name}": part.item() for name, part in parts.items()}
+        total = sum(parts.values(), mention + order + pair)
+        return total, figures | ordered | more | {f"guide_{name}": part.item() for name, part in parts.items()}
 
 
 class Answers:

@@ -30,7 +30,8 @@ SHARPNESS = 20.0  # of the comparison of states with names
 
 
 class Teaching(nn.Module):
-    """Linear heads on inner states: a noun phrase's box and number of things, the centres of two things compared."""
+    """Linear heads on inner states: a noun phrase's box and number of things, its things in order, the centres of two
+    things compared."""
 
     def __init__(self, c: ModelConfig) -> None:
         super().__init__()
@@ -39,6 +40,7 @@ class Teaching(nn.Module):
                 f"the {COUNT_HEAD + 1} guided heads share a KV head: too few heads on each, {c.heads} on {c.kv_heads}"
             )
         self.mention = nn.Linear(c.width, 4 + MAX_OBJECTS + 1)
+        self.order = nn.Linear(c.width, 4 * MAX_OBJECTS)
         self.pair = nn.Linear(c.width, 4)
         self.register_buffer("noun_kinds", torch.from_numpy(NOUN_KINDS), persistent=False)
 
@@ -172,6 +174,23 @@ def mention_head_loss(out: Tensor, bits: Tensor, boxes: Tensor) -> tuple[Tensor,
     right = (out[:, 4:].argmax(-1) == number).float()
     figures = {"mention_box_error": mean(error).item(), "mention_number": mean(right).item()}
     return 4 * mean(error) + 0.5 * mean(counted), figures
+
+
+def order_head_loss(out: Tensor, bits: Tensor, boxes: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """The head on the same states: where a phrase means several things, their centres in order from the left, the top,
+    the right and the bottom. "The second dog from the left" is then read off, not found by comparing dogs.
+
+    out [M, 4 * MAX_OBJECTS], bits [M], boxes [M, MAX_OBJECTS, 4] of the scene's things.
+    """
+    things = torch.arange(MAX_OBJECTS, device=bits.device)
+    meant = ((bits[:, None] >> things) & 1) > 0
+    several = meant.sum(-1) > 1
+    meant, centres = meant[several], (boxes[several, :, :2] + boxes[several, :, 2:]) / 2
+    along = torch.cat([centres, 1 - centres], -1).transpose(1, 2)  # [., 4, MAX_OBJECTS]
+    truth = along.masked_fill(~meant[:, None], torch.inf).sort(-1).values
+    there = truth.isfinite()
+    error = (out[several].view_as(truth)[there] - truth[there]).abs()
+    return 4 * mean(error), {"order_error": mean(error).item()}
 
 
 def pair_head_loss(out: Tensor, a: Tensor, b: Tensor, boxes: Tensor) -> tuple[Tensor, dict[str, float]]:

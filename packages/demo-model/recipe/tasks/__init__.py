@@ -45,6 +45,7 @@ MIXTURE: tuple[tuple[Maker, float], ...] = (
     (ask_list, 0.02),
     (ask_absent, 0.02),
 )
+MIXED = 0.35  # share of the dialogues whose questions have nothing to do with each other, as people ask
 _MAKERS, _SHARES = zip(*MIXTURE)
 _SUMS = list(accumulate(_SHARES))
 # Every task name of the mixture and of dialogues.
@@ -85,5 +86,7 @@ def ask_all(draw: Random, scene: Scene, count: int) -> list[Question]:
 
 def dialogue(draw: Random, scene: Scene) -> list[Question]:
     """A dialogue of two to four turns, the later ones mostly about what came before; [] if none came up."""
+    if draw.random() < MIXED:
+        return ask_all(draw, scene, draw.randint(2, 4))
     view = View(scene)
     return next((found for found in (turns(draw, view) for _ in range(8)) if found), [])
