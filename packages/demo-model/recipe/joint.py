@@ -148,18 +148,19 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
     tower = load_tower(config, vision)
     learners = {v: Learner(config, v, args, team) for v in stage.variants}
     path = args.run / f"{stage.name}.pt"
-    source = path if path.exists() else stage.beginning
+    resumed = path.exists()
+    source = path if resumed else stage.beginning
     step, used = 0, 0.0
     if source and (source.exists() or not args.decoder):
         state = torch.load(source, weights_only=True, map_location=device())
         there = set(state["variants"])
-        if set(stage.variants) != there if source == path else not set(stage.variants) <= there:
+        if set(stage.variants) != there if resumed else not set(stage.variants) <= there:
             raise ValueError(f"{source} holds {', '.join(state['variants'])}: go on with those, or in another folder")
-        if source == path:
+        if resumed:
             tower.load_state_dict(state["vision"])  # the one they learn on, even if stage 1 goes on
         for variant, learner in learners.items():
             learner.load(state["variants"][variant])
-        step, used = state["step"], state["minutes"] if source == path else 0.0
+        step, used = state["step"], state["minutes"] if resumed else 0.0
     size = args.joint_batch // team.size
     batches = QuestionBatches(
         seed(STREAM + step, team), size, config, text, args.questions, mixture(args.dialogue_share)
