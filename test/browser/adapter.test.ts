@@ -136,7 +136,7 @@ test('a service worker answers, in its own thread', async () => {
   const { text, thread } = await inPage(sites.plain, (page) =>
     runJob<{ text: string; thread: { chosen: string; reason: string } }>(page, 'inServiceWorker', input),
   );
-  expect(text).toBe(await starAnswer());
+  expect(text).toEqual(await starAnswer());
   expect(thread).toMatchObject({ chosen: 'page', reason: 'there are no workers here' });
 });
 
@@ -158,11 +158,11 @@ test('an extension answers, in its page and in its service worker', async () => 
   );
   const worker = await target.worker();
   const answer = (given: typeof input) => (globalThis as unknown as Answering).answer(given);
-  expect(await worker?.evaluate(answer, input)).toBe(await starAnswer());
+  expect(await worker?.evaluate(answer, input)).toEqual(await starAnswer());
   const page = await browser.newPage();
   await page.goto(`chrome-extension://${id}/page.html`);
   await page.waitForFunction(() => 'answer' in globalThis);
   // Its own files, too.
-  expect(await page.evaluate(answer, { ...input, source: 'model/' })).toBe(await starAnswer());
+  expect(await page.evaluate(answer, { ...input, source: 'model/' })).toEqual(await starAnswer());
   await page.close();
 });

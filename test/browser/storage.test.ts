@@ -88,7 +88,7 @@ test('a model for which there is no room is loaded all the same, and said to be'
       'ask',
       input,
     );
-    expect(text).toBe(await starAnswer());
+    expect(text).toEqual(await starAnswer());
     expect(warnings).toMatchObject([{ code: 'MODEL_NOT_CACHED' }]);
     expect(warnings[0].message).toMatch(/no room|needs \d+ more bytes/);
   } finally {

@@ -27,7 +27,12 @@ Deno.test('a model is downloaded once, listed, used without its server, and dele
   Deno.env.set('LLAVA_SP_CACHE', folder);
   const { server, address, asked } = serve();
   const ask = async (): Promise<string> => {
-    await using model = await load(address, { device: 'wasm', threads: 1, download: { retries: 0 } });
+    await using model = await load(address, {
+      device: 'wasm',
+      threads: 1,
+      kernels: 'simd',
+      download: { retries: 0 },
+    });
     return await model.ask(scene, 'Where is the red star?').text();
   };
   try {

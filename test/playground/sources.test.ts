@@ -47,7 +47,7 @@ async function carry(name: string): Promise<void> {
 it('asks about a file: chosen, pasted, dropped', async () => {
   await choose('#picture-file', join(images, 'scene.png'));
   await tab.until(`${SHOWN} === 'scene.png'`);
-  expect(await ask(tab, WHERE)).toBe(await starAnswer());
+  expect(await ask(tab, WHERE)).toEqual(await starAnswer());
   expect(await tab.value(`document.querySelector('#editor').hidden`)).toBe(true);
 
   await carry('tall.png');
@@ -63,7 +63,7 @@ it('asks about a file: chosen, pasted, dropped', async () => {
   expect(await tab.value(`document.querySelector('#drop').hidden`)).toBe(false);
   await tab.value(drop('drop'));
   await tab.until(`${SHOWN} === 'scene.png'`);
-  expect(await ask(tab, WHERE)).toBe(await starAnswer());
+  expect(await ask(tab, WHERE)).toEqual(await starAnswer());
 
   // What is no picture is said so, and the picture stays.
   await choose('#picture-file', join(model, 'config.json'));
