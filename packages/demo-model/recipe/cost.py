@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .data import SceneBatches, normalise
-from .joint import Learner, joint_stage, longer_stage
+from .joint import Learner, Stage, joint_stage, longer_stage, reader_learner
 from .joint_loss import JointLoss
 from .device import cores, device, half_precision
 from .model import ModelConfig
@@ -71,7 +71,7 @@ def vision_parts(config: ModelConfig, args: argparse.Namespace) -> tuple[list[Pa
 
 
 def joint_parts(
-    config: ModelConfig, text: Text, args: argparse.Namespace, tower: Tower, variants: list[str]
+    config: ModelConfig, text: Text, args: argparse.Namespace, tower: Tower, stage: Stage
 ) -> tuple[list[Part], list[Learner]]:
     lesson = JointLoss(text, device())
     made = QuestionBatches(0, SCENES, config, text, args.questions, mixture(args.dialogue_share))
@@ -79,23 +79,25 @@ def joint_parts(
     batch = {k: v.to(device()) for k, v in join([made.one(rng) for _ in range(SCENES)]).items()}
     model = tower.vision_tower.vision_model
 
-    @torch.no_grad()
     def see() -> torch.Tensor:
-        with half_precision():
-            return model(normalise(batch["pixels"]))
+        with torch.set_grad_enabled(stage.tower_share > 0), half_precision():
+            patches = model(normalise(batch["pixels"]))
+        if patches.requires_grad:
+            patches.float().sum().backward()
+        return patches.detach()
 
     patches = see()
     parts = [
         measure("making scenes and questions", lambda: [made.one(rng) for _ in range(SCENES)]),
-        measure("vision tower, frozen", see),
+        measure("vision tower, learning" if stage.tower_share else "vision tower, frozen", see),
     ]
     learners = []
-    for variant in variants:
-        learner = Learner(config, variant, args, Team())
+    for variant in stage.variants:
+        learner = reader_learner(config, variant, args, Team())
 
         def step() -> None:
             with half_precision():
-                loss, _ = lesson(learner.reader, patches, batch)
+                loss, _ = lesson(learner.module, patches, batch)
             loss.backward()
 
         parts.append(measure(variant, step))
@@ -127,13 +129,13 @@ def estimate(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace
         out.append(table(parts, args.vision_minutes, processes, args.vision_batch))
     joint = [s for s in (joint_stage(args), longer_stage(args)) if s.name in stages]
     for stage in joint:
-        parts, learners = joint_parts(config, Text(tokenizer), args, tower, stage.variants)
-        sizes = ", ".join(f"{v.reader.variant} {millions(v.reader):.1f}" for v in learners)
+        parts, learners = joint_parts(config, Text(tokenizer), args, tower, stage)
+        sizes = ", ".join(f"{v.module.variant} {millions(v.module):.1f}" for v in learners)
         out.append(
             f"  stage {stage.name}: {sizes} M parameters, each beside the tower's {millions(tower.vision_tower):.1f}"
         )
         out.append(table(parts, stage.minutes, processes, args.joint_batch))
-        bytes_held = max(bytes_held, 4 * sum(millions(v.reader) for v in learners))
+        bytes_held = max(bytes_held, 4 * sum(millions(v.module) for v in learners))
     torch.set_num_threads(threads)
     total = args.vision_minutes * ("vision" in stages) + sum(stage.minutes for stage in joint)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -36,7 +36,7 @@ PLAIN = (
 
 @dataclass
 class Trained:
-    """One trained variant: the frozen tower and what reads it."""
+    """One trained variant: the tower and what reads it."""
 
     tower: VisionModel
     reader: Reader

@@ -4,7 +4,8 @@ The vision tower is frozen, as CLIP is in the paper, so a batch's patches are co
 variant has its own spatial features, projector and decoder, its own optimisers, and starts from the same seed.
 
 Stage 3: the one that ships goes on alone from stage 2's end. Learning three at once takes three times as long, which the
-comparison needs and the default need not wait for. It begins with the tower that stage 1 has made by then.
+comparison needs and the default need not wait for. It begins with the tower that stage 1 has made by then, and the tower
+learns on with it: what the questions need of it no dense head has taught.
 """
 
 from __future__ import annotations
@@ -64,44 +65,40 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--joint-rate", type=float, default=1.5e-3)
     group.add_argument("--decoder-rate", type=float, default=3e-3, help="of the decoder's blocks")
     group.add_argument(
+        "--tower-share", type=float, default=0.05, help="of stage 1's learning rates, for the tower in stage 3; 0: it "
+        "stays frozen. At 0.25 the loss of naming patches doubled in seven minutes"
+    )
+    group.add_argument(
         "--quantise-from", type=float, default=0.92, help="share of the stage after which weights are fake-quantised"
     )
     group.add_argument("--validate-minutes", type=float, default=6, help="between validations; 0: none")
 
 
 def load_tower(config: ModelConfig, state: dict[str, Tensor]) -> VisionModel:
-    """The frozen vision tower of stage 1."""
+    """The vision tower of stage 1, frozen."""
     tower = VisionModel(config)
     tower.load_state_dict({k.removeprefix(VISION): v for k, v in state.items() if k.startswith(VISION)})
     return tower.requires_grad_(False).eval().to(device())
 
 
 class Learner:
-    """One variant with its optimisers and the running average of its weights, which is what ships."""
+    """A module with its optimisers and the running average of its weights, which is what ships."""
 
-    def __init__(self, config: ModelConfig, variant: str, args: argparse.Namespace, team: Team) -> None:
-        torch.manual_seed(SEED)
-        self.reader = Reader(config, variant).to(device())
-        sharpen(self.reader.language_model.model.layers)
-        if args.decoder:
-            for name in ("multi_modal_projector", "language_model"):
-                stored = read(args.decoder, f"{name}.")
-                getattr(self.reader, name).load_state_dict({k.removeprefix(f"{name}."): v for k, v in stored.items()})
-        self.average = copy.deepcopy(self.reader).requires_grad_(False)
-        self.team = team
-        self.parameters = list(self.reader.parameters())
-        muon, adam = optimisers(dict(self.reader.named_parameters()), 0.05, team)
-        self.optimisers = [(muon, args.decoder_rate), (adam, args.joint_rate)]
+    def __init__(self, module: nn.Module, rates: tuple[float, float], decay: float, team: Team) -> None:
+        """`rates` of the blocks' matrices, by Muon, and of the rest."""
+        self.module, self.team = module, team
+        self.average = copy.deepcopy(module).requires_grad_(False)
+        self.parameters = list(module.parameters())
+        self.optimisers = list(zip(optimisers(dict(module.named_parameters()), decay, team), rates))
 
-    def step(self, loss: Tensor, progress: float, step: int) -> None:
-        for optimiser, rate in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-            set_rate(optimiser, rate * schedule(progress, 0.02, PLATEAU))
-        loss.backward()
+    def step(self, progress: float, step: int) -> None:
+        """Along the gradients of a loss, which are used up."""
         self.team.average(self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, 2.0)
-        for optimiser, _ in self.optimisers:
+        for optimiser, rate in self.optimisers:
+            set_rate(optimiser, rate * schedule(progress, 0.02, PLATEAU))
             optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         self.follow(min(0.995, (1 + step) / (10 + step)))
 
     @torch.no_grad()
@@ -110,16 +107,28 @@ class Learner:
 
     def state(self) -> dict[str, object]:
         return {
-            "model": self.reader.state_dict(),
+            "model": self.module.state_dict(),
             "average": self.average.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser, _ in self.optimisers],
         }
 
     def load(self, state: dict[str, object]) -> None:
-        self.reader.load_state_dict(state["model"])
+        self.module.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         for (optimiser, _), saved in zip(self.optimisers, state["optimisers"]):
             optimiser.load_state_dict(saved)
+
+
+def reader_learner(config: ModelConfig, variant: str, args: argparse.Namespace, team: Team) -> Learner:
+    """One variant, from the same seed as the others."""
+    torch.manual_seed(SEED)
+    reader = Reader(config, variant).to(device())
+    sharpen(reader.language_model.model.layers)
+    if args.decoder:
+        for name in ("multi_modal_projector", "language_model"):
+            stored = read(args.decoder, f"{name}.")
+            getattr(reader, name).load_state_dict({k.removeprefix(f"{name}."): v for k, v in stored.items()})
+    return Learner(reader, (args.decoder_rate, args.joint_rate), 0.05, team)
 
 
 @dataclass
@@ -130,14 +139,15 @@ class Stage:
     variants: list[str]
     minutes: float
     beginning: Path | None  # another stage's checkpoint, whose clock does not count
+    tower_share: float  # of stage 1's learning rates; 0: the tower is frozen
 
 
 def joint_stage(args: argparse.Namespace) -> Stage:
-    return Stage("joint", args.variants.split(","), args.joint_minutes, None)
+    return Stage("joint", args.variants.split(","), args.joint_minutes, None, 0.0)
 
 
 def longer_stage(args: argparse.Namespace) -> Stage:
-    return Stage("longer", [args.default], args.longer_minutes, args.run / "joint.pt")
+    return Stage("longer", [args.default], args.longer_minutes, args.run / "joint.pt", args.tower_share)
 
 
 def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, team: Team, stage: Stage) -> None:
@@ -146,7 +156,7 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
     lesson = JointLoss(text, device())
     vision = torch.load(args.run / "vision.pt", weights_only=True, map_location="cpu")["average"]
     tower = load_tower(config, vision)
-    learners = {v: Learner(config, v, args, team) for v in stage.variants}
+    learners = {v: reader_learner(config, v, args, team) for v in stage.variants}
     path = args.run / f"{stage.name}.pt"
     resumed = path.exists()
     source = path if resumed else stage.beginning
@@ -161,12 +171,20 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
         for variant, learner in learners.items():
             learner.load(state["variants"][variant])
         step, used = state["step"], state["minutes"] if resumed else 0.0
+    seeing = None
+    if stage.tower_share:
+        rates = (stage.tower_share * args.vision_block_rate, stage.tower_share * args.vision_rate)
+        seeing = Learner(tower.requires_grad_(True), rates, 0.03, team)
+        if resumed and "tower" in state:
+            seeing.load(state["tower"])
+    seen = seeing.average if seeing else tower
+    learning = [*learners.values(), *([seeing] if seeing else [])]
     size = args.joint_batch // team.size
     batches = QuestionBatches(
         seed(STREAM + step, team), size, config, text, args.questions, mixture(args.dialogue_share)
     )
     log, mean = Log(args.run / f"{stage.name}.csv", team), Mean()
-    validation = Validation(config, text, tower, lesson, args.validate_scenes, team) if args.validate_minutes else None
+    validation = Validation(config, text, seen, lesson, args.validate_scenes, team) if args.validate_minutes else None
     team.begin(used)
     saved = validated = used
     for batch in loader(batches, args.workers):
@@ -174,7 +192,7 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
         progress = elapsed / stage.minutes
         done = progress >= 1
         quantised = progress >= args.quantise_from
-        for module in (tower, *(m for learner in learners.values() for m in (learner.reader, learner.average))):
+        for module in (tower, *(m for learner in learning for m in (learner.module, learner.average))):
             quantise(module, quantised)
         if validation and (done or elapsed - validated > args.validate_minutes):
             validated = elapsed
@@ -186,18 +204,21 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
         if team.leads and (done or elapsed - saved > CHECKPOINT_MINUTES):
             saved = elapsed
             variants = {v: learner.state() for v, learner in learners.items()}
-            save(path, {"variants": variants, "vision": tower.state_dict(), "step": step, "minutes": elapsed})
+            state = {"variants": variants, "vision": seen.state_dict(), "step": step, "minutes": elapsed}
+            save(path, state | ({"tower": seeing.state()} if seeing else {}))
         if done:
             return
         batch = {k: v.to(device()) for k, v in batch.items()}
-        with torch.no_grad(), half_precision():
+        with torch.set_grad_enabled(seeing is not None), half_precision():
             patches = tower(normalise(batch["pixels"]))
         step += 1
         for variant, learner in learners.items():
             with half_precision():
-                loss, figures = lesson(learner.reader, patches, batch)
-            learner.step(loss, progress, step)
+                loss, figures = lesson(learner.module, patches, batch)
+            loss.backward()
             mean.add({f"{variant}/{k}": v for k, v in figures.items()})
+        for learner in learning:
+            learner.step(progress, step)
         if step % 50 == 0 and team.leads:
             means = mean.take()
             log.write("quantised" if quantised else stage.name, step, step * args.joint_batch, elapsed, means)

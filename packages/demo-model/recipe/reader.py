@@ -1,4 +1,4 @@
-"""What is learned for each variant on the frozen vision tower: spatial features, projector, decoder.
+"""What is learned for each variant on the vision tower: spatial features, projector, decoder.
 
 Module names spell the on-device tensor names, so exporting is a filter of the state dicts of tower and reader.
 """

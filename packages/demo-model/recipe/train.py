@@ -1,9 +1,9 @@
 """Train the demo models: `python -m recipe.train --run DIR`. Seeded, resumable, by stages with a budget of minutes
 each.
 
-1. `vision`: the vision tower under dense heads (vision.py). It is frozen afterwards.
-2. `joint`: what reads the picture, once for each variant, on questions and answers (joint.py).
-3. `longer`: the variant that ships goes on alone.
+1. `vision`: the vision tower under dense heads (vision.py).
+2. `joint`: what reads the picture, once for each variant, on questions and answers (joint.py); the tower is frozen.
+3. `longer`: the variant that ships goes on alone, the tower with it.
 
 It says what it will cost before it starts. `--size gpu` is for a graphics card, `--size cpu` for two cores.
 """

@@ -1,7 +1,8 @@
 """Stage 1: the vision tower, taught by dense heads.
 
-What CLIP is to LLaVA, this tower is to the demo models: trained once, then frozen and shared by all of them. Each patch
-learns what covers it (kind, colour, size, box, word) and its place among the others. The heads are dropped afterwards.
+What CLIP is to LLaVA, this tower is to the demo models: trained once, then frozen and shared by all of them, until the
+one that ships goes on alone. Each patch learns what covers it (kind, colour, size, box, word) and its place among the
+others. The heads are dropped afterwards.
 """
 
 from __future__ import annotations
