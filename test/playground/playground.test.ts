@@ -181,8 +181,6 @@ describe('the playground on WASM, not isolated', () => {
 
   it('works on, after an answer and a load were cancelled', async () => {
     await tab.page.setViewport({ width: 1280, height: 900 });
-    // Asked where something is after it has counted, the demo model says a number once more (README, "Conversations").
-    await tab.page.click('#clear');
     // An answer takes a few milliseconds: it is stopped the moment that it can be.
     await tab.value(`new MutationObserver((_, observer) => {
       if (document.querySelector('#stop').hidden) return;
