@@ -56,6 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--decoder", type=Path, help="an on-device folder whose projector and decoder all variants begin with; stage 3 "
         "too, where there was no stage 2"
     )
+    group.add_argument("--begin", type=Path, help="another training's checkpoint that stage 3 begins with, not RUN/joint.pt")
     group.add_argument("--joint-minutes", type=float, default=240)
     group.add_argument("--longer-minutes", type=float, default=240, help="of stage 3")
     group.add_argument("--default", choices=VARIANTS, default="cropping", help="the variant of stage 3")
@@ -147,7 +148,7 @@ def joint_stage(args: argparse.Namespace) -> Stage:
 
 
 def longer_stage(args: argparse.Namespace) -> Stage:
-    return Stage("longer", [args.default], args.longer_minutes, args.run / "joint.pt", args.tower_share)
+    return Stage("longer", [args.default], args.longer_minutes, args.begin or args.run / "joint.pt", args.tower_share)
 
 
 def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, team: Team, stage: Stage) -> None:
