@@ -135,7 +135,8 @@ def estimate(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace
             f"  stage {stage.name}: {sizes} M parameters, each beside the tower's {millions(tower.vision_tower):.1f}"
         )
         out.append(table(parts, stage.minutes, processes, args.joint_batch))
-        bytes_held = max(bytes_held, 4 * sum(millions(v.module) for v in learners))
+        learning = [v.module for v in learners] + [tower.vision_tower] * (stage.tower_share > 0)
+        bytes_held = max(bytes_held, 4 * millions(*learning))
     torch.set_num_threads(threads)
     total = args.vision_minutes * ("vision" in stages) + sum(stage.minutes for stage in joint)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
