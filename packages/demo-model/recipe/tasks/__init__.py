@@ -26,7 +26,7 @@ Maker = Callable[[Random, View], Question | None]
 # The training mixture: what is hard has the larger share.
 MIXTURE: tuple[tuple[Maker, float], ...] = (
     (ask_ground, 0.24),
-    (ask_count, 0.15),
+    (ask_count, 0.26),
     (ask_relation, 0.11),
     (ask_presence, 0.1),
     (ask_naming, 0.07),
