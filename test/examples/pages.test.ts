@@ -4,10 +4,11 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { load, nodeHost } from '@llava-sp/node';
+import { nodeHost } from '@llava-sp/node';
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { serve } from '../../examples/serve.ts';
+import { answered } from '../support/answered.ts';
 import { root } from '../support/deno.ts';
 import { isStar } from '../support/star.ts';
 import { choose, openBrowser, textOf } from './browser.ts';
@@ -25,13 +26,8 @@ let browser: Browser;
 
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'llava-sp-examples-'));
-  const model = await load(demo, { device: 'wasm', threads: 1 });
-  try {
-    described = await model.ask(scene, 'Describe the image.').text();
-    captioned = await model.caption(scene, { length: 'detailed' }).text();
-  } finally {
-    await model.dispose();
-  }
+  described = await answered((model) => model.ask(scene, 'Describe the image.').text());
+  captioned = await answered((model) => model.caption(scene, { length: 'detailed' }).text());
   await writeVideo(join(scratch, 'camera.y4m'), await nodeHost.decodeImage(await readFile(scene)));
   server = await serve(0);
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -68,7 +64,7 @@ test('a script without a bundler', async () => {
   await choose(page, scene);
   await page.click('button');
   await textOf(page, '[role=status]', /^\d+ ms$/);
-  expect(await textOf(page, '#answer', /./)).toBe(described);
+  expect(await textOf(page, '#answer', /./)).toEqual(described);
 });
 
 test('a script without a bundler, when a question replaces another, and without its model', async () => {
@@ -82,7 +78,7 @@ test('a script without a bundler, when a question replaces another, and without 
     document.querySelector('form').requestSubmit()`);
   await textOf(page, '[role=status]', /^\d+ ms$/);
   // The first one says nothing any more.
-  expect(await textOf(page, '#answer', /./)).toBe(described);
+  expect(await textOf(page, '#answer', /./)).toEqual(described);
   expect(await page.evaluate('said.length')).toBe(1);
 
   const alone = await browser.newPage();
@@ -104,7 +100,7 @@ test("a worker of the application's own", async () => {
   await textOf(page, '[role=status]', /^ended by cancelled$/);
   await page.click('button:not([type])');
   await textOf(page, '[role=status]', /^ended by stop$/);
-  expect(await textOf(page, '#answer', /./)).toBe(described);
+  expect(await textOf(page, '#answer', /./)).toEqual(described);
   // A file that is no picture is an error in words.
   await choose(page, join(root, 'package.json'));
   await page.click('button:not([type])');
@@ -153,5 +149,5 @@ test('an extension', async () => {
   const page = await (await opened).page();
   if (!page) throw new Error('there is no window');
   await textOf(page, '[role=status]', /^LLaVA-SP-Cropping on \w+, \d+ ms$/);
-  expect(await textOf(page, '#answer', /./)).toBe(captioned);
+  expect(await textOf(page, '#answer', /./)).toEqual(captioned);
 });

@@ -1,9 +1,8 @@
 /** The red star of examples/images/scene.png: where it is, and what the demo model says of it. */
 import { fileURLToPath } from 'node:url';
-import { modelUrl } from '@llava-sp/demo-model';
-import { load, paddedToSource, parseBoxes, type Box } from '@llava-sp/node';
-import { expect } from 'vitest';
+import { paddedToSource, parseBoxes, type Box } from '@llava-sp/node';
 import { iou } from '../../packages/llava-sp/src/eval/metrics/boxes.ts';
+import { answered } from './answered.ts';
 
 export const WHERE = 'Where is the red star?';
 const scene = fileURLToPath(new URL('../../examples/images/scene.png', import.meta.url));
@@ -23,26 +22,16 @@ export function saysStar(text: string): boolean {
 }
 
 /**
- * Stands for what the model says to {@link WHERE} in Node on one thread, and so everywhere. Compare with `toEqual`: the
- * star's left edge lies between two hundredths, and the two builds of WASM's kernels, of which each load takes the
- * faster one, may round it to either.
+ * Stands for what the model says to {@link WHERE}; compare with `toEqual`. The star's left edge lies between two hundredths.
  *
  * @throws where that is not the star.
  */
 export async function starAnswer(): Promise<string> {
-  answers ??= Promise.all((['simd', 'relaxed'] as const).map(askWhere));
-  return expect.toBeOneOf(await answers) as string;
-}
-
-let answers: Promise<string[]> | undefined;
-
-async function askWhere(kernels: 'simd' | 'relaxed'): Promise<string> {
-  const model = await load(modelUrl, { device: 'wasm', threads: 1, kernels });
-  try {
+  return (answer ??= answered(async (model) => {
     const text = await model.ask(scene, WHERE).text();
     if (!saysStar(text)) throw new Error(`the red star is not at ${text}`);
     return text;
-  } finally {
-    await model.dispose();
-  }
+  }));
 }
+
+let answer: Promise<string> | undefined;
