@@ -1,6 +1,11 @@
-/** What `npm run bench:quant` prints of answers that are there. */
-import { describe, expect, it } from 'vitest';
-import { deltas, markdown, variantsOf, type Scored } from './quant.ts';
+/** What `npm run bench:quant` asks and prints. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { temporary } from '../download/folder.ts';
+import { demoSet } from '../support/demo_set.ts';
+import { root } from '../support/deno.ts';
+import { deltas, markdown, readTasks, runVariants, variantsOf, type Scored } from './quant.ts';
 
 const scored = (name: string, texts: readonly string[]): Scored => ({
   name,
@@ -21,6 +26,20 @@ describe('bench:quant', () => {
     const [, , one] = variantsOf(['llm', 'vision'], ['q8-64', 'q4-32-c'], 2);
     expect(one).toMatchObject({ calibrated: true, quantisation: { llm: 'q4', vision: 'f32', group: 32 } });
     expect(() => variantsOf(['llm'], ['q5-32'], 2)).toThrow(/q5-32/);
+  });
+
+  it('scores a folder that is stored already beside the model', async () => {
+    const work = await temporary();
+    onTestFinished(() => work.remove());
+    const folder = join(root, 'packages/demo-model/model');
+    const model = join(root, 'test/golden/cropping');
+    const tasks = await readTasks(demoSet, 1);
+    const stored = { name: 'a name / of it', quantisation: null, calibrated: false, folder };
+    const [one] = await runVariants([stored], { model, tasks, work: work.path, calibration: [], threads: 1 });
+    expect(one.bytes).toBe((await stat(join(folder, 'model.safetensors'))).size);
+    expect(one.answers).toHaveLength(tasks.reduce((sum, { items }) => sum + items.length, 0));
+    // The golden model, which `model` is, has learned nothing.
+    expect(one.answers.some(({ points }) => points === 1)).toBe(true);
   });
 
   it('counts against float32, in points, with the standard error of what changed', () => {

@@ -5,13 +5,14 @@
  *
  *   npm run bench:quant -- --model FOLDER [--set FOLDER] [--limit N] [--work DIR] [--out FILE] [--parts llm,vision,...]
  *                          [--formats q8-64,q4-32,q4-32-c,...] [--only all,...] [--calibrate PATH] [--images DIR]
- *                          [--tries N] [--device NAME] [--threads N]
+ *                          [--tries N] [--folder NAME=FOLDER ...] [--device NAME] [--threads N]
  *
  * `-c`: calibrated by `--calibrate`, a folder of pictures or a question.jsonl; other pictures than those of the set.
- * `--limit`: questions of each task. `--only`: variants whose names begin so, float32 always.
+ * `--limit`: questions of each task. `--only`: variants whose names begin so, float32 always. `--folder`: one that is stored
+ * already, to be scored beside them.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,13 +41,15 @@ export interface Variant {
   readonly quantisation: Quantisation | null;
   /** Whether codes are chosen by what products give. */
   readonly calibrated: boolean;
+  /** Where it is stored already. */
+  readonly folder?: string;
 }
 
 /** What a variant's folder is. */
 interface Stored {
   /** Of the weights, in bytes. */
   readonly bytes: number;
-  /** Relative error of the weights of the parts that are not float32. */
+  /** Relative error of the weights of the parts that are not float32; 0 where only their bits are known. */
   readonly error: number;
 }
 
@@ -136,18 +139,20 @@ async function answersOf(variant: Variant, options: RunOptions): Promise<Kept> {
   const asked = tasks.map(({ name, sha256, items }) => [name, sha256, items.map(({ id }) => id)]);
   const key = createHash('sha256')
     .update(JSON.stringify([variant, asked, device, variant.calibrated ? calibration : null]))
-    .update(await folderSha256(model))
+    .update(await folderSha256(variant.folder ?? model))
     .digest('hex')
     .slice(0, 16);
-  const kept = join(work, `${variant.name.replace(' ', '-')}-${key}.json`);
+  const kept = join(work, `${variant.name.replaceAll(/\W+/g, '-')}-${key}.json`);
   const known = await readFile(kept, 'utf8').catch(() => null);
   if (known !== null) return JSON.parse(known) as Kept;
 
   const folder = join(work, 'model');
   await rm(folder, { recursive: true, force: true });
-  const stored = await store(variant, folder, options);
+  const stored = variant.folder
+    ? { bytes: await weightBytes(variant.folder), error: 0 }
+    : await store(variant, folder, options);
   const runs = tasks.map((task) => taskRun(task, null));
-  const loaded = await load(variant.quantisation ? folder : model, { device, threads });
+  const loaded = await load(variant.folder ?? (variant.quantisation ? folder : model), { device, threads });
   try {
     await askAll(loaded, runs, {
       modelId: variant.name,
@@ -170,6 +175,12 @@ async function answersOf(variant: Variant, options: RunOptions): Promise<Kept> {
   await writeFile(`${kept}.part`, JSON.stringify(result));
   await rename(`${kept}.part`, kept);
   return result;
+}
+
+async function weightBytes(folder: string): Promise<number> {
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.safetensors'));
+  const sizes = await Promise.all(files.map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 async function store(
@@ -274,6 +285,7 @@ async function main(): Promise<void> {
       formats: { type: 'string' },
       only: { type: 'string' },
       tries: { type: 'string' },
+      folder: { type: 'string', multiple: true },
       calibrate: { type: 'string' },
       images: { type: 'string' },
       device: { type: 'string' },
@@ -291,6 +303,11 @@ async function main(): Promise<void> {
       ((values.calibrate !== undefined || !calibrated) &&
         (!only || only.some((start) => name.startsWith(start)))),
   );
+  for (const given of values.folder ?? []) {
+    const [, name, folder] = /^([^=]+)=(.+)$/.exec(given) ?? [];
+    if (folder === undefined) throw new Error(`a folder is given as NAME=FOLDER, not ${given}`);
+    variants.push({ name, quantisation: null, calibrated: false, folder: resolve(folder) });
+  }
   const bar = new SingleBar({
     format: '{variant} [{bar}] {value}/{total} {eta_formatted} left',
     stream: process.stderr,
