@@ -63,6 +63,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--joint-batch", type=int, default=16, help="scenes a step")
     group.add_argument("--questions", type=int, default=16, help="questions a scene")
     group.add_argument("--dialogue-share", type=float, default=0.25, help="of the questions, in dialogues")
+    group.add_argument(
+        "--many", type=float, default=0.0, help="share of counts of three and more beside the mixture's; a training that "
+        "ends with it says three where there are two"
+    )
     group.add_argument("--joint-rate", type=float, default=1.5e-3)
     group.add_argument("--decoder-rate", type=float, default=3e-3, help="of the decoder's blocks")
     group.add_argument(
@@ -182,7 +186,7 @@ def train(config: ModelConfig, tokenizer: Tokenizer, args: argparse.Namespace, t
     learning = [*learners.values(), *([seeing] if seeing else [])]
     size = args.joint_batch // team.size
     batches = QuestionBatches(
-        seed(STREAM + step, team), size, config, text, args.questions, mixture(args.dialogue_share)
+        seed(STREAM + step, team), size, config, text, args.questions, mixture(args.dialogue_share, args.many)
     )
     log, mean = Log(args.run / f"{stage.name}.csv", team), Mean()
     validation = Validation(config, text, seen, lesson, args.validate_scenes, team) if args.validate_minutes else None

@@ -217,14 +217,15 @@ def scene_arrays(scene: Scene, grid: int) -> dict[str, np.ndarray]:
 Ask = Callable[[Random, Scene, int], list[list[Question]]]
 
 
-def mixture(dialogue_share: float) -> Ask:
-    """Questions of a scene as training has them: single ones, and about `dialogue_share` of them in dialogues."""
+def mixture(dialogue_share: float, many: float = 0.0) -> Ask:
+    """Questions of a scene as training has them: single ones, a share `many` of them counts of three and more, and about
+    `dialogue_share` of all in dialogues."""
 
     def ask(rng: Random, scene: Scene, count: int) -> list[list[Question]]:
         share = count * dialogue_share / DIALOGUE_TURNS
         dialogues = [tasks.dialogue(rng, scene) for _ in range(int(share + rng.random()))]
         left = count - sum(map(len, dialogues))
-        return [d for d in dialogues if d] + [[q] for q in tasks.ask_all(rng, scene, max(left, 1))]
+        return [d for d in dialogues if d] + [[q] for q in tasks.ask_all(rng, scene, max(left, 1), many)]
 
     return ask
 

@@ -11,7 +11,7 @@ from itertools import accumulate
 from random import Random
 
 from ..world import Scene
-from .basic import ask_colour, ask_count, ask_kind, ask_presence, ask_reading, ask_size
+from .basic import ask_colour, ask_count, ask_kind, ask_many, ask_presence, ask_reading, ask_size
 from .caption import ask_caption, ask_detailed, ask_list
 from .dialogue import turns
 from .ground import ask_absent, ask_describe, ask_ground, ask_naming
@@ -67,14 +67,15 @@ TASK_NAMES = (
 )
 
 
-def ask_all(draw: Random, scene: Scene, count: int) -> list[Question]:
-    """`count` different questions of the mixture; fewer where the scene has not so many."""
+def ask_all(draw: Random, scene: Scene, count: int, many: float = 0.0) -> list[Question]:
+    """`count` different questions of the mixture, a share `many` of `ask_many` instead; fewer where the scene has not
+    so many."""
     view = View(scene)
     questions: dict[tuple[object, ...], Question] = {}
     for _ in range(3 * count):
         if len(questions) >= count:
             break
-        maker = draw.choices(_MAKERS, cum_weights=_SUMS)[0]
+        maker = ask_many if many and draw.random() < many else draw.choices(_MAKERS, cum_weights=_SUMS)[0]
         # Some questions need a lucky draw (a relation that picks one thing): they get several.
         for _ in range(4):
             question = maker(draw, view)

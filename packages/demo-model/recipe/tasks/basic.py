@@ -116,6 +116,7 @@ SAYS = (
     'Do you see the word "{}"?',
 )
 NO_TEXT = "There is no text."
+MANY = 3
 
 
 def some_noun(draw: Random, view: View) -> Noun | None:
@@ -150,6 +151,14 @@ def ask_count(draw: Random, view: View) -> Question | None:
     many = noun.plural()
     prompt, answer = short(draw, draw.choice(COUNT).format(many), str(len(members)))
     return Question("count", prompt, answer, members, mentions=((many, members),))
+
+
+def ask_many(draw: Random, view: View) -> Question | None:
+    """A count of at least MANY: all of so many have to be told from the rest, so these are what is learned last."""
+    if len(view.things) < MANY:
+        return None
+    question = ask_count(draw, view)
+    return question if question and len(question.refers) >= MANY else None
 
 
 def ask_presence(draw: Random, view: View, how: str | None = None) -> Question | None:
