@@ -55,7 +55,7 @@ test('the demo benchmark, out of the box: figures of each task', async () => {
     model: {
       name: 'llava-sp-demo',
       architecture: 'LLaVA-SP-Cropping',
-      quantisation: '8 bits in groups of 64',
+      quantisation: '4 bits in groups of 32',
     },
     machine: { device: 'wasm', threads: 1, precision: null },
   });
